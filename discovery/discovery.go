@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,19 +66,36 @@ func (in Instance) Validate() error {
 }
 
 // ValidateAddr reports why addr cannot be given to callers: it must be
-// host:port with a host that is not a wildcard and a port from 1 to 65535.
+// host:port with a port from 1 to 65535 and a host that is an IP address, but
+// no wildcard, or a host name of letters, digits, dots, hyphens and
+// underscores.
 func ValidateAddr(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("discovery: address %q: want host:port", addr)
+		return fmt.Errorf("discovery: address %.300q: want host:port", addr)
 	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-		return fmt.Errorf("discovery: address %q names no host that a caller could dial", addr)
+	if !dialable(host) {
+		return fmt.Errorf("discovery: address %.300q names no host that a caller could dial", addr)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("discovery: address %q: port must be 1 to 65535", addr)
+		return fmt.Errorf("discovery: address %.300q: port must be 1 to 65535", addr)
 	}
 	return nil
+}
+
+// dialable reports whether host is an address or could be a host name.
+func dialable(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return !ip.Unmap().WithZone("").IsUnspecified() && plain(ip.Zone())
+	}
+	return host != "" && len(host) <= 253 && plain(host)
+}
+
+// plain reports whether s holds nothing but what host names are made of.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune(".-_", c))
+	})
 }
 
 // ValidateName reports why name cannot be the name of a service. A name is a
@@ -108,6 +126,16 @@ func Sort(list []Instance) {
 		}
 		return strings.Compare(a.Addr, b.Addr)
 	})
+}
+
+// CloneList returns a copy of list that shares no memory with it and is never
+// nil. Backends yield such copies of the lists that they keep.
+func CloneList(list []Instance) []Instance {
+	out := make([]Instance, len(list))
+	for i, in := range list {
+		out[i] = in.Clone()
+	}
+	return out
 }
 
 // Errors that callers ask for with errors.Is.
@@ -157,7 +185,8 @@ type Registrar interface {
 	// is validated and the work is under way: a registry that is down at this
 	// moment is not an error but is retried for ever, and shows in
 	// [Registration.Err]. ctx bounds the call only. status decides whether
-	// callers may find the instance; nil means always.
+	// callers may find the instance; nil means always. The error is that of
+	// [Instance.Validate], or matches [ErrReadOnly] or [ErrClosed].
 	Register(ctx context.Context, in Instance, status StatusFunc) (Registration, error)
 }
 
@@ -178,9 +207,11 @@ type Resolver interface {
 	// then on each change: complete lists sorted by [Sort], never deltas,
 	// owned by the caller. A service that nobody has registered yields an
 	// empty, non-nil list. After a failure Watch yields a nil list and the
-	// error, backs off, and goes on. It ends only when ctx does, or the loop
-	// around it. It starts nothing that outlives that loop. A list equal to
-	// the one before is not yielded again, unless an error came between.
+	// error, backs off, and goes on. It ends only when ctx does, the loop
+	// around it, or the backend by Close. It starts nothing that outlives that
+	// loop. A list equal to the one before is not yielded again, unless an
+	// error came between. A name that [ValidateName] refuses reaches no
+	// registry: Watch yields that error and ends.
 	Watch(ctx context.Context, service string) iter.Seq2[[]Instance, error]
 }
 
@@ -210,8 +241,11 @@ func (o Openers) Open(ctx context.Context, url string) (Backend, error) {
 	scheme, _, ok := strings.Cut(url, ":")
 	open := o[scheme]
 	if !ok || open == nil {
-		known := slices.Sorted(maps.Keys(o))
-		return nil, fmt.Errorf("%w %.40q: have %s", ErrUnknownScheme, scheme, strings.Join(known, ", "))
+		known := "none"
+		if len(o) > 0 {
+			known = strings.Join(slices.Sorted(maps.Keys(o)), ", ")
+		}
+		return nil, fmt.Errorf("%w %.40q: have %s", ErrUnknownScheme, scheme, known)
 	}
 	b, err := open(ctx, url)
 	if err != nil {
