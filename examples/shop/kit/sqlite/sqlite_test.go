@@ -79,6 +79,25 @@ func TestWritesOfTwoHandlesAreSerial(t *testing.T) {
 	}
 }
 
+func TestTransactionKeepsOtherWritersOutFromItsStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "n.db")
+	one, other := open(t, path), open(t, path)
+	insert(t, one, 1)
+	err := one.Write(t.Context(), func(tx *sql.Tx) error {
+		var v int
+		if err := tx.QueryRow("SELECT v FROM n").Scan(&v); err != nil {
+			return err
+		}
+		if err := other.Write(t.Context(), func(*sql.Tx) error { return nil }); err == nil {
+			t.Error("two write transactions were open at once")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWriteRollsBack(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "n.db"))
 	insert(t, db, 1)
