@@ -3,6 +3,7 @@ package health_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -226,6 +227,23 @@ func TestRunLearnsWithoutProbes(t *testing.T) {
 	})
 }
 
+func TestRunEndsAfterItsRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f fake
+		f.delay.Store(int64(300 * time.Millisecond))
+		c := health.New()
+		add(t, c, "stock", f.check)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		c.Run(ctx)
+		if d := time.Since(start); d != 300*time.Millisecond {
+			t.Errorf("Run ended after %v, want 300 ms, when its checks had", d)
+		}
+		wantStatus(t, c, discovery.Passing)
+	})
+}
+
 func TestChannelIsQuietWithoutChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f fake
@@ -382,6 +400,7 @@ func TestThresholds(t *testing.T) {
 		rise, fall := rapid.IntRange(1, 4).Draw(rt, "rise"), rapid.IntRange(1, 4).Draw(rt, "fall")
 		kind := rapid.SampledFrom([]health.Kind{health.Readiness, health.Liveness}).Draw(rt, "kind")
 		results := rapid.SliceOfN(rapid.Bool(), 1, 40).Draw(rt, "results")
+		var wrong string
 		synctest.Test(t, func(t *testing.T) {
 			var f fake
 			c := health.New()
@@ -400,12 +419,16 @@ func TestThresholds(t *testing.T) {
 				}
 				got := c.Results()[0]
 				if got.Healthy != healthy || got.Transitions != transitions {
-					rt.Fatalf("after %v: healthy %v, %d transitions; want %v, %d",
+					wrong = fmt.Sprintf("after %v: healthy %v, %d transitions; want %v, %d",
 						results[:i+1], got.Healthy, got.Transitions, healthy, transitions)
+					return
 				}
 				time.Sleep(1001 * time.Millisecond)
 			}
 		})
+		if wrong != "" {
+			rt.Fatal(wrong)
+		}
 	})
 }
 
