@@ -1,0 +1,164 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Outcome says how an attempt ended.
+type Outcome uint8
+
+// Outcomes of an attempt.
+const (
+	Success   Outcome = iota
+	Failure           // connect error, reset, or an answer that counts as failed
+	Rejected          // refused before any work, by a limit or a breaker
+	Cancelled         // given up by the caller
+	Timeout           // the attempt's own time ran out
+)
+
+// String returns the label value.
+func (o Outcome) String() string {
+	if names := [...]string{"success", "failure", "rejected", "cancelled", "timeout"}; int(o) < len(names) {
+		return names[o]
+	}
+	return Other
+}
+
+// Kind says why an attempt was made.
+type Kind uint8
+
+// Kinds of attempts.
+const (
+	First Kind = iota
+	Retry
+	Hedge
+)
+
+// String returns the label value.
+func (k Kind) String() string {
+	if names := [...]string{"first", "retry", "hedge"}; int(k) < len(names) {
+		return names[k]
+	}
+	return Other
+}
+
+// Reason says why a limit refused a call. Others than the constants may be
+// used; at most 32 distinct ones are kept, then they share [Other].
+type Reason string
+
+// Reasons of a rejection.
+const (
+	ReasonBulkhead     Reason = "bulkhead"      // too many calls in flight to one service
+	ReasonBreaker      Reason = "breaker"       // the circuit is open
+	ReasonConcurrency  Reason = "concurrency"   // the adaptive limit is reached
+	ReasonQueueFull    Reason = "queue_full"    // no place to wait
+	ReasonQueueTimeout Reason = "queue_timeout" // waited too long
+	ReasonExpired      Reason = "expired"       // the caller's deadline has passed
+	ReasonRate         Reason = "rate"          // too many per second
+)
+
+// Client counts the calls to one service. Its methods may be called at the same
+// time and do not allocate for a combination of labels seen before.
+type Client struct {
+	service   string // as given: Forget may free its label
+	m         *Metrics
+	durations children[clientKey, prometheus.Observer]
+	attempts  children[attemptKey, prometheus.Counter]
+	exhausted children[struct{}, prometheus.Counter]
+	rejected  children[rejectKey, prometheus.Counter]
+}
+
+type clientKey struct {
+	method, errType string
+	status          int
+}
+
+type attemptKey struct {
+	outcome Outcome
+	kind    Kind
+}
+
+type rejectKey struct{ reason, criticality string }
+
+// Client returns the handle for calls to service, the same one for the same
+// name. Use [Unknown] for services that never resolved. Names beyond the limit
+// share one handle.
+func (m *Metrics) Client(service string) *Client {
+	if label := m.services.label(service); label == Overflow || label == Unknown {
+		service = label
+	}
+	if c, ok := m.clients.Load(service); ok {
+		return c.(*Client)
+	}
+	c, _ := m.clients.LoadOrStore(service, newClient(m, service))
+	return c.(*Client)
+}
+
+func newClient(m *Metrics, service string) *Client {
+	c := &Client{service: service, m: m}
+	c.durations = children[clientKey, prometheus.Observer]{epoch: &m.epoch, mu: &m.mu, resolve: c.duration}
+	c.attempts = children[attemptKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.attempt}
+	c.exhausted = children[struct{}, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.budget}
+	c.rejected = children[rejectKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.rejection}
+	return c
+}
+
+func (c *Client) label() string { return c.m.services.label(c.service) }
+
+func (c *Client) duration(k clientKey) prometheus.Observer {
+	code := codeLabel(k.status)
+	if k.errType == "" && k.status >= 400 {
+		k.errType = code // as the OpenTelemetry conventions have it
+	}
+	return c.m.clientDuration.WithLabelValues(k.method, code, c.label(), k.errType)
+}
+
+func (c *Client) attempt(k attemptKey) prometheus.Counter {
+	return c.m.attempts.WithLabelValues(c.label(), k.outcome.String(), k.kind.String())
+}
+
+func (c *Client) budget(struct{}) prometheus.Counter {
+	return c.m.budgetExhausted.WithLabelValues(c.label())
+}
+
+func (c *Client) rejection(k rejectKey) prometheus.Counter {
+	return c.m.rejected.WithLabelValues("client", c.label(), k.reason, k.criticality)
+}
+
+// Request records one whole call. status is 0 if no response came. errType is
+// empty or a short stable word such as timeout; at most 64 distinct ones are
+// kept. If it is empty and status is 400 or more, the status takes its place.
+// A negative d counts as 0.
+func (c *Client) Request(method string, status int, errType string, d time.Duration) {
+	c.observer(method, status, errType).Observe(seconds(d))
+}
+
+// RequestExemplar is like [Client.Request] and, if ctx carries a sampled span,
+// attaches its trace id as an exemplar, which costs allocations. Exemplars are
+// shown in the OpenMetrics format only.
+func (c *Client) RequestExemplar(ctx context.Context, method string, status int, errType string, d time.Duration) {
+	observe(ctx, c.observer(method, status, errType), d)
+}
+
+func (c *Client) observer(method string, status int, errType string) prometheus.Observer {
+	return c.durations.get(clientKey{
+		method: methodLabel(method), errType: c.m.errorTypes.label(errType), status: statusCode(status),
+	})
+}
+
+// Attempt counts one attempt of a call.
+func (c *Client) Attempt(o Outcome, k Kind) {
+	c.attempts.get(attemptKey{min(o, Timeout+1), min(k, Hedge+1)}).Inc()
+}
+
+// BudgetExhausted counts a retry or hedge that the budget did not allow.
+func (c *Client) BudgetExhausted() { c.exhausted.get(struct{}{}).Inc() }
+
+// Rejected counts a call that a limit on the client side refused. An empty
+// criticality means critical.
+func (c *Client) Rejected(reason Reason, criticality string) {
+	c.rejected.get(rejectKey{c.m.reasons.label(string(reason)), criticalityLabel(criticality)}).Inc()
+}
