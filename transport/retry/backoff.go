@@ -1,0 +1,34 @@
+package retry
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Backoff returns how long to wait before a retry: a random time between zero
+// and Base doubled once for each retry before it, at most Cap. retry counts
+// from 1. Full jitter spreads callers that failed together over the whole
+// interval; source: Brooker, "Exponential Backoff And Jitter", AWS Architecture
+// Blog, 2015.
+func (p Policy) Backoff(retry int) time.Duration {
+	p.Base = or(p.Base, min(DefaultBase, or(p.Cap, DefaultBase)))
+	p.Cap = or(p.Cap, max(DefaultCap, p.Base))
+	bound := p.Base
+	for i := 1; i < retry && bound < p.Cap; i++ {
+		bound *= 2
+	}
+	bound = min(bound, p.Cap)
+	if bound <= 0 {
+		return 0
+	}
+	return rand.N(bound + 1)
+}
+
+// JitterUp returns d plus a random 0 to 20 % of it: never earlier than told,
+// and clients that were told the same time do not all come back in one moment.
+func JitterUp(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return d + rand.N(d/5+1)
+}

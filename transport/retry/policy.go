@@ -1,0 +1,149 @@
+package retry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gabion-go/gabion/internal/duration"
+)
+
+// Defaults of [Policy], used where a field is zero.
+const (
+	DefaultAttempts      = 3
+	DefaultBase          = 25 * time.Millisecond
+	DefaultCap           = 250 * time.Millisecond
+	DefaultMaxRetryAfter = 30 * time.Second
+	DefaultBodyBytes     = 64 << 10
+)
+
+// maxAttempts bounds Policy.Attempts: more is a mistake, not a policy.
+const maxAttempts = 20
+
+// Policy says how one call is retried. A zero field means its default. In JSON
+// durations are strings such as "25ms", and an unknown name is an error.
+type Policy struct {
+	// Attempts bounds how often a call is sent, the first time included.
+	// Default 3; 1 means no retries. At most 20.
+	Attempts int
+	// Base is the upper bound of the first backoff; each further one doubles
+	// it. Default 25 ms.
+	Base time.Duration
+	// Cap bounds the upper bound itself. Default 250 ms. Not below Base.
+	Cap time.Duration
+	// MaxRetryAfter bounds how long a server may ask to be left alone. A
+	// longer wish is cut to it. Default 30 s.
+	MaxRetryAfter time.Duration
+	// Statuses lists the response statuses worth another attempt. Nil means
+	// 429, 502, 503 and 504; an empty list means none.
+	Statuses []int
+	// BodyBytes bounds how much of a request body without GetBody is kept for
+	// replay; a longer body is sent once. Default 64 KiB; negative keeps none.
+	BodyBytes int
+}
+
+// WithDefaults returns p with every zero field set to its default. A given Base
+// above the default Cap raises Cap to it.
+func (p Policy) WithDefaults() Policy {
+	p.Attempts = or(p.Attempts, DefaultAttempts)
+	p.Base = or(p.Base, min(DefaultBase, or(p.Cap, DefaultBase)))
+	p.Cap = or(p.Cap, max(DefaultCap, p.Base))
+	p.MaxRetryAfter = or(p.MaxRetryAfter, DefaultMaxRetryAfter)
+	p.BodyBytes = or(p.BodyBytes, DefaultBodyBytes)
+	if p.Statuses == nil {
+		p.Statuses = []int{
+			http.StatusTooManyRequests, http.StatusBadGateway,
+			http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+		}
+	}
+	return p
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Retries reports whether a response with this status is worth another attempt
+// under p.
+func (p Policy) Retries(status int) bool {
+	if p.Statuses != nil {
+		return slices.Contains(p.Statuses, status)
+	}
+	switch status {
+	case http.StatusTooManyRequests, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// Validate reports, joined, everything that is wrong with p. The zero Policy is
+// valid.
+func (p Policy) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("retry: "+format, args...))
+	}
+	if p.Attempts < 0 || p.Attempts > maxAttempts {
+		bad("attempts %d: want 1 to %d", p.Attempts, maxAttempts)
+	}
+	if p.Base < 0 {
+		bad("base %v: must not be negative", p.Base)
+	}
+	if p.Cap < 0 {
+		bad("cap %v: must not be negative", p.Cap)
+	}
+	if p.Base > 0 && p.Cap > 0 && p.Cap < p.Base {
+		bad("cap %v: must not be below base %v", p.Cap, p.Base)
+	}
+	if p.MaxRetryAfter < 0 {
+		bad("max_retry_after %v: must not be negative", p.MaxRetryAfter)
+	}
+	for _, s := range p.Statuses {
+		if s < 400 || s > 599 {
+			bad("statuses: %d is not an error status", s)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// policyJSON is the form of Policy in JSON.
+type policyJSON struct {
+	Attempts      int               `json:"attempts,omitempty"`
+	Base          duration.Duration `json:"base,omitempty"`
+	Cap           duration.Duration `json:"cap,omitempty"`
+	MaxRetryAfter duration.Duration `json:"max_retry_after,omitempty"`
+	Statuses      []int             `json:"statuses,omitzero"`
+	BodyBytes     int               `json:"body_bytes,omitempty"`
+}
+
+// MarshalJSON writes p with durations as strings, leaving out what is zero.
+func (p Policy) MarshalJSON() ([]byte, error) { return json.Marshal(p.json()) }
+
+func (p Policy) json() policyJSON {
+	return policyJSON{
+		Attempts: p.Attempts, Base: duration.Duration(p.Base), Cap: duration.Duration(p.Cap),
+		MaxRetryAfter: duration.Duration(p.MaxRetryAfter), Statuses: p.Statuses, BodyBytes: p.BodyBytes,
+	}
+}
+
+// UnmarshalJSON reads what the object names and leaves the rest of p as it was,
+// so that one document can be laid over another. After an error p is unchanged.
+func (p *Policy) UnmarshalJSON(b []byte) error {
+	j := p.json()
+	if err := unmarshalStrict(b, &j); err != nil {
+		return fmt.Errorf("retry: policy: %w", err)
+	}
+	*p = Policy{
+		Attempts: j.Attempts, Base: time.Duration(j.Base), Cap: time.Duration(j.Cap),
+		MaxRetryAfter: time.Duration(j.MaxRetryAfter), Statuses: j.Statuses, BodyBytes: j.BodyBytes,
+	}
+	return nil
+}
