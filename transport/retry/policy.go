@@ -43,7 +43,15 @@ type Policy struct {
 	// BodyBytes bounds how much of a request body without GetBody is kept for
 	// replay; a longer body is sent once. Default 64 KiB; negative keeps none.
 	BodyBytes int
+	// Budget bounds the extra attempts of all calls together.
+	Budget BudgetPolicy
 }
+
+// MaxAttempts returns how often a call is sent at most.
+func (p *Policy) MaxAttempts() int { return or(p.Attempts, DefaultAttempts) }
+
+// BodyCap returns how many bytes of a request body are kept for replay at most.
+func (p *Policy) BodyCap() int { return max(0, or(p.BodyBytes, DefaultBodyBytes)) }
 
 // WithDefaults returns p with every zero field set to its default. A given Base
 // above the default Cap raises Cap to it.
@@ -53,6 +61,7 @@ func (p Policy) WithDefaults() Policy {
 	p.Cap = or(p.Cap, max(DefaultCap, p.Base))
 	p.MaxRetryAfter = or(p.MaxRetryAfter, DefaultMaxRetryAfter)
 	p.BodyBytes = or(p.BodyBytes, DefaultBodyBytes)
+	p.Budget = p.Budget.WithDefaults()
 	if p.Statuses == nil {
 		p.Statuses = []int{
 			http.StatusTooManyRequests, http.StatusBadGateway,
@@ -111,7 +120,7 @@ func (p Policy) Validate() error {
 			bad("statuses: %d is not an error status", s)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.Budget.Validate())...)
 }
 
 // policyJSON is the form of Policy in JSON.
@@ -122,6 +131,7 @@ type policyJSON struct {
 	MaxRetryAfter duration.Duration `json:"max_retry_after,omitempty"`
 	Statuses      []int             `json:"statuses,omitzero"`
 	BodyBytes     int               `json:"body_bytes,omitempty"`
+	Budget        BudgetPolicy      `json:"budget,omitzero"`
 }
 
 // MarshalJSON writes p with durations as strings, leaving out what is zero.
@@ -130,7 +140,7 @@ func (p Policy) MarshalJSON() ([]byte, error) { return json.Marshal(p.json()) }
 func (p Policy) json() policyJSON {
 	return policyJSON{
 		Attempts: p.Attempts, Base: duration.Duration(p.Base), Cap: duration.Duration(p.Cap),
-		MaxRetryAfter: duration.Duration(p.MaxRetryAfter), Statuses: p.Statuses, BodyBytes: p.BodyBytes,
+		MaxRetryAfter: duration.Duration(p.MaxRetryAfter), Statuses: p.Statuses, BodyBytes: p.BodyBytes, Budget: p.Budget,
 	}
 }
 
@@ -143,7 +153,7 @@ func (p *Policy) UnmarshalJSON(b []byte) error {
 	}
 	*p = Policy{
 		Attempts: j.Attempts, Base: time.Duration(j.Base), Cap: time.Duration(j.Cap),
-		MaxRetryAfter: time.Duration(j.MaxRetryAfter), Statuses: j.Statuses, BodyBytes: j.BodyBytes,
+		MaxRetryAfter: time.Duration(j.MaxRetryAfter), Statuses: j.Statuses, BodyBytes: j.BodyBytes, Budget: j.Budget,
 	}
 	return nil
 }
