@@ -46,11 +46,11 @@ func (m Money) Plus(o Money) (sum Money, ok bool) {
 }
 
 // LessPercent returns m reduced by percent, rounded half up to a whole minor
-// unit. percent is taken as 0 below 0 and as 100 above 100. Amounts are prices:
-// not negative, and far from the limits of an int64.
+// unit. percent is taken as 0 below 0 and as 100 above 100.
 func (m Money) LessPercent(percent int) Money {
 	left := int64(100 - min(max(percent, 0), 100))
-	return Money{Amount: (m.Amount*left + 50) / 100, Currency: m.Currency}
+	whole, rest := m.Amount/100, m.Amount%100 // apart, so that nothing overflows
+	return Money{Amount: whole*left + (rest*left+50)/100, Currency: m.Currency}
 }
 
 // String returns the amount as people read it: "€12.50", or "12.50 CHF" for

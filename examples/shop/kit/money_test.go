@@ -70,7 +70,7 @@ func TestMoneyLessPercent(t *testing.T) {
 		want    int64
 	}{
 		{1000, 10, 900}, {999, 10, 899}, {995, 10, 896}, {1, 50, 1}, {1000, 0, 1000},
-		{1000, 100, 0}, {1000, 140, 0}, {1000, -5, 1000},
+		{1000, 100, 0}, {1000, 140, 0}, {1000, -5, 1000}, {math.MaxInt64, 0, math.MaxInt64},
 	} {
 		if got := kit.Euros(c.amount).LessPercent(c.percent).Amount; got != c.want {
 			t.Errorf("%d less %d %%: got %d, want %d", c.amount, c.percent, got, c.want)
