@@ -1,0 +1,283 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// This file is the state machine. gobreaker keeps the window and decides every
+// change of state; changed follows it. gobreaker is told an outcome when the
+// call ends and never sees admissions, so what it lacks there (leases, single
+// probes, the growing period, the ramp) is decided here. All of it runs under
+// Breaker.mu, gobreaker's hooks included.
+
+// machineTimeout is gobreaker's own, fixed open period. It is as short as
+// possible because the real one is Breaker.until: gobreaker is not asked
+// anything before that is over.
+const machineTimeout = time.Nanosecond
+
+// shortestOpen keeps an open period that began in the past, at the end of a
+// lease, ahead of machineTimeout.
+const shortestOpen = time.Microsecond
+
+// rampStart is the share of calls let through right after closing.
+const rampStart = 0.1
+
+// What gobreaker is told.
+var (
+	errFailure = errors.New("failure")
+	errIgnored = errors.New("ignored")
+)
+
+var reports = [...]func() (struct{}, error){
+	Success: func() (struct{}, error) { return struct{}{}, nil },
+	Failure: func() (struct{}, error) { return struct{}{}, errFailure },
+	Ignored: func() (struct{}, error) { return struct{}{}, errIgnored },
+}
+
+func isIgnored(err error) bool { return err == errIgnored } //nolint:errorlint // our own value, never wrapped
+
+// reset starts a closed machine with an empty window.
+func (b *Breaker) reset() {
+	b.cb = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests:   uint32(b.cfg.Probes),
+		Interval:      b.cfg.Window,
+		BucketPeriod:  b.cfg.Bucket,
+		Timeout:       machineTimeout,
+		ReadyToTrip:   b.readyToTrip,
+		OnStateChange: b.changed,
+		IsExcluded:    isIgnored,
+	})
+	b.state, b.until, b.closedAt, b.openFor = Closed, time.Time{}, time.Time{}, 0
+	b.nextGeneration()
+	if b.cfg.HangAfter > 0 {
+		b.hang = newHangWatch(b.cfg.HangAfter, time.Now())
+	}
+}
+
+func (b *Breaker) nextGeneration() {
+	b.gen++
+	b.streak = 0
+	b.probing = false
+	if b.hang != nil {
+		clear(b.hang.calls[:])
+	}
+}
+
+// readyToTrip is asked by gobreaker after each failure in the closed state.
+func (b *Breaker) readyToTrip(c gobreaker.Counts) bool {
+	if !b.mode.decides() {
+		return false
+	}
+	total := c.TotalSuccesses + c.TotalFailures
+	rate := int(total) >= b.cfg.MinCalls && float64(c.TotalFailures) >= b.cfg.FailureRatio*float64(total)
+	row := b.cfg.Consecutive > 0 && b.streak >= b.cfg.Consecutive
+	if rate || row {
+		b.tripped = b.counts(c)
+	}
+	return rate || row
+}
+
+// changed is told by gobreaker of each change of state, after the fact.
+func (b *Breaker) changed(_ string, from, to gobreaker.State) {
+	now := time.Now()
+	b.state = State(to) // the numbers are the same
+	switch b.state {
+	case Open:
+		b.open(now, from == gobreaker.StateHalfOpen)
+	case HalfOpen:
+		b.until = time.Time{}
+	case Closed:
+		b.closedAt = now
+		b.until = now.Add(b.cfg.Ramp)
+	}
+	b.nextGeneration()
+	b.publish(now)
+}
+
+// open sets the end of the open period. It begins at the end of the lease, and
+// lasts no longer than another one, if the probe never reported: that may be the
+// caller's fault, and a healthy dependency must be back within two leases.
+func (b *Breaker) open(now time.Time, again bool) {
+	again = again || (b.openFor > 0 && now.Sub(b.closedAt) < b.cfg.Window)
+	b.openFor = b.nextOpenFor(again)
+	d := jittered(b.openFor, b.cfg.Jitter)
+	from := now
+	if b.lost {
+		from, d = b.until, min(d, b.cfg.Lease)
+	}
+	b.until = from.Add(d)
+	if earliest := now.Add(shortestOpen); b.until.Before(earliest) {
+		b.until = earliest
+	}
+	b.wakeAt(b.until)
+}
+
+func (b *Breaker) nextOpenFor(again bool) time.Duration {
+	if !again {
+		return b.cfg.OpenFor
+	}
+	return min(2*b.openFor, b.cfg.MaxOpenFor)
+}
+
+func jittered(d time.Duration, share float64) time.Duration {
+	return time.Duration(float64(d) * (1 + share*(2*rand.Float64()-1)))
+}
+
+// count tells gobreaker an outcome, which may change the state.
+func (b *Breaker) count(o Outcome) {
+	switch o {
+	case Success:
+		b.streak = 0
+	case Failure:
+		b.streak++
+	case Ignored:
+	}
+	_, _ = b.cb.Execute(reports[o]) // the error is the report itself
+}
+
+// settle does what time alone brings about.
+func (b *Breaker) settle(now time.Time) {
+	switch b.state {
+	case Open:
+		if !now.Before(b.until) {
+			b.cb.State() // to half-open, by machineTimeout
+		}
+	case HalfOpen:
+		if b.probing && now.After(b.until) {
+			b.lost = true
+			b.count(Failure)
+			b.lost = false
+		}
+	case Closed:
+		b.settleClosed(now)
+	}
+}
+
+func (b *Breaker) settleClosed(now time.Time) {
+	if !b.until.IsZero() && !now.Before(b.until) {
+		b.until = time.Time{}
+		b.publish(now)
+	}
+	if b.hang == nil {
+		return
+	}
+	for n := b.hang.giveUp(now); n > 0 && b.state == Closed; n-- {
+		b.count(Failure)
+	}
+}
+
+// wakeAt settles the state at t even if nobody calls or reads, so that
+// subscribers hear of it in time.
+func (b *Breaker) wakeAt(t time.Time) {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	b.timer = time.AfterFunc(time.Until(t), func() { b.State() })
+}
+
+// decide admits or refuses a call under the lock.
+func (b *Breaker) decide(ctx context.Context, now time.Time) (admission, *RejectedError) {
+	a := admission{b: b, ctx: ctx, gen: b.gen, counts: b.mode != ModeDisabled, start: now}
+	switch b.shown {
+	case Open:
+		return admission{}, b.reject(Open, b.until, now)
+	case HalfOpen:
+		if b.probing {
+			return admission{}, b.reject(HalfOpen, b.until, now)
+		}
+		b.probing, a.probe = true, true
+		b.until = now.Add(b.cfg.Lease)
+		b.wakeAt(b.until.Add(1)) // a result at the very end still counts
+	case Closed:
+		if b.ramping() && rand.Float64() >= b.rampShare(now) {
+			return admission{}, b.reject(Closed, now.Add(min(b.until.Sub(now), b.cfg.Ramp/10)), now)
+		}
+		if b.hang != nil {
+			a.slot = b.hang.enter(now)
+		}
+	}
+	return a, nil
+}
+
+func (b *Breaker) ramping() bool { return b.state == Closed && !b.until.IsZero() }
+
+// rampShare is the share of calls that the ramp lets through at now.
+func (b *Breaker) rampShare(now time.Time) float64 {
+	done := 1 - float64(b.until.Sub(now))/float64(b.cfg.Ramp)
+	return rampStart + (1-rampStart)*done
+}
+
+// reject returns the refusal of a call that may come again at when.
+func (b *Breaker) reject(s State, when, now time.Time) *RejectedError {
+	b.rejected.Add(1)
+	e := &RejectedError{Name: b.name, State: s}
+	if !when.IsZero() {
+		e.RetryAfter = max(when.Sub(now), 0)
+	}
+	return e
+}
+
+// publish shows callers and subscribers the state.
+func (b *Breaker) publish(now time.Time) {
+	b.phase.Store(b.currentPhase())
+	to := b.visible()
+	if to == b.shown {
+		return
+	}
+	e := Event{Name: b.name, From: b.shown, To: to, Mode: b.mode, At: now}
+	if to == Open && b.mode.decides() {
+		e.OpenFor = b.until.Sub(now)
+		if b.shown == Closed {
+			e.Counts = b.tripped
+		}
+	}
+	b.shown = to
+	b.enqueue(e)
+}
+
+func (b *Breaker) visible() State {
+	switch b.mode {
+	case ModeOpen:
+		return Open
+	case ModeClosed, ModeDisabled:
+		return Closed
+	default:
+		return b.state
+	}
+}
+
+// A gate says what a caller can decide without the lock.
+type gate uint8
+
+const (
+	gateAsk    gate = iota // nothing: take the lock
+	gatePass               // pass
+	gateRefuse             // refuse before phase.until, or always if that is zero
+)
+
+// phase is the part of the state that callers read without the lock. It is
+// replaced, never changed.
+type phase struct {
+	gate   gate
+	counts bool
+	gen    uint64
+	until  time.Time
+}
+
+func (b *Breaker) currentPhase() *phase {
+	p := &phase{gen: b.gen, counts: b.mode != ModeDisabled}
+	switch {
+	case b.mode == ModeOpen:
+		p.gate = gateRefuse
+	case b.mode == ModeAuto && b.state == Open:
+		p.gate, p.until = gateRefuse, b.until
+	case b.state == Closed && !b.ramping() && b.hang == nil:
+		p.gate = gatePass
+	}
+	return p
+}

@@ -1,0 +1,82 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+)
+
+// Outcome is what a call says about the dependency.
+type Outcome uint8
+
+const (
+	// Success: the dependency did its work, even if the answer was "no".
+	Success Outcome = iota
+	// Failure: the dependency could not do its work.
+	Failure
+	// Ignored: the call says nothing about the dependency.
+	Ignored
+)
+
+// String returns "success", "failure" or "ignored".
+func (o Outcome) String() string {
+	switch o {
+	case Success:
+		return "success"
+	case Failure:
+		return "failure"
+	case Ignored:
+		return "ignored"
+	default:
+		return "Outcome(" + strconv.Itoa(int(o)) + ")"
+	}
+}
+
+// errAborted stands for a panic or runtime.Goexit in guarded code. It never
+// leaves the package.
+var errAborted = errors.New("breaker: guarded code did not return")
+
+// judge returns the outcome of the call that ended with err. It runs user code
+// and must not be called under the lock.
+func (a *admission) judge(err error) Outcome {
+	if err == nil {
+		if a.tooSlow() {
+			return Failure
+		}
+		return Success
+	}
+	if _, own := errors.AsType[*attemptTimeoutError](err); own {
+		return Failure
+	}
+	if a.ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		return Ignored
+	}
+	if a.b.cfg.classify == nil || err == errAborted { //nolint:errorlint // the very value
+		return Failure
+	}
+	return a.b.classify(err)
+}
+
+func (a *admission) tooSlow() bool {
+	limit := a.b.cfg.SlowCall
+	return limit > 0 && !a.start.IsZero() && time.Since(a.start) >= limit
+}
+
+// classify asks the user's classifier. A panic in it is logged and makes the
+// outcome a failure; so does an outcome that does not exist.
+func (b *Breaker) classify(err error) (o Outcome) {
+	defer func() {
+		if v := recover(); v != nil {
+			b.cfg.logger.Error("breaker: classifier panicked",
+				slog.String("breaker", b.name), slog.String("panic", fmt.Sprint(v)))
+			o = Failure
+		}
+	}()
+	if o = b.cfg.classify(err); o > Ignored {
+		return Failure
+	}
+	return o
+}
