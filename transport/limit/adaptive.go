@@ -1,0 +1,234 @@
+package limit
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Outcome is what became of an admitted request.
+type Outcome int8
+
+// The outcomes.
+const (
+	// Succeeded: the time it took says how busy the server is.
+	Succeeded Outcome = iota
+	// Dropped: it ran out of time, a sign of overload.
+	Dropped
+	// Ignored: the time it took says nothing, as with errors and with callers
+	// that went away.
+	Ignored
+)
+
+// overloadWait is the longest wait once the queue has been standing for
+// Settings.QueueWait: from then on it does not take up a burst, it only adds
+// delay.
+const overloadWait = 50 * time.Millisecond
+
+// Adaptive bounds the requests a server works on at once and finds the bound
+// itself: see [NewAdaptive].
+type Adaptive struct {
+	queueCap  int
+	queueWait time.Duration
+
+	mu       sync.Mutex
+	ctl      controller
+	inflight int
+	streams  int
+	queue    queue
+	standing time.Time // since when the queue has not been empty; zero if it is
+}
+
+// NewAdaptive returns a limiter. The error joins everything that is wrong with
+// s.
+func NewAdaptive(s Settings) (*Adaptive, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	s = s.WithDefaults()
+	return &Adaptive{
+		queueCap: max(0, s.Queue), queueWait: s.QueueWait,
+		ctl: newController(s),
+	}, nil
+}
+
+// A Ticket is the place of one admitted request. It belongs to that request:
+// do not copy it, and do not use it from two goroutines at once.
+type Ticket struct {
+	limiter *Adaptive
+	start   time.Time
+	stream  bool
+}
+
+// Acquire takes a place for a request of criticality c, waiting in the queue
+// for a short time if there is none. Waiting requests are served by
+// criticality; among equals the first come first, but the last come first once
+// the queue has been standing for [Settings.QueueWait]: the newest are the ones
+// whose callers still wait. When the queue is full, the least critical request
+// is refused, be it this one or one in the queue.
+//
+// A refusal is a [*ShedError]. If ctx has ended, or ends before it is this
+// request's turn, its reason is [ReasonExpired] and it unwraps to ctx's error.
+func (a *Adaptive) Acquire(ctx context.Context, c Criticality) (Ticket, error) {
+	if err := ctx.Err(); err != nil {
+		return Ticket{}, ended(err)
+	}
+	now := time.Now()
+	a.mu.Lock()
+	if a.inflight < a.ctl.limit() {
+		a.inflight++
+		a.ctl.admitted(a.inflight)
+		a.mu.Unlock()
+		return Ticket{limiter: a, start: now}, nil
+	}
+	a.ctl.full()
+	w, wait, refused := a.enqueue(now, c.class())
+	a.mu.Unlock()
+	if refused != nil {
+		return Ticket{}, refused
+	}
+	return a.wait(ctx, w, wait)
+}
+
+// enqueue makes room for a request if need be, and queues it, or says why not.
+func (a *Adaptive) enqueue(now time.Time, class int) (*waiter, time.Duration, *ShedError) {
+	wait, overload := a.queueWait, a.overloaded(now)
+	if overload {
+		wait = min(wait, overloadWait)
+	}
+	if a.queue.len >= a.queueCap {
+		v := a.queue.victim(class, overload)
+		if v == nil {
+			return nil, 0, errQueueFull
+		}
+		a.queue.remove(v)
+		v.tell(errPreempted)
+	}
+	w := &waiter{class: class, since: now, done: make(chan *ShedError, 1)}
+	if a.queue.len == 0 {
+		a.standing = now
+	}
+	a.queue.push(w)
+	return w, wait, nil
+}
+
+// overloaded reports whether the queue has been standing for so long that it
+// is no burst.
+func (a *Adaptive) overloaded(now time.Time) bool {
+	return a.queue.len > 0 && now.Sub(a.standing) >= a.queueWait
+}
+
+// wait waits until w has a place, is refused, or has waited too long.
+func (a *Adaptive) wait(ctx context.Context, w *waiter, d time.Duration) (Ticket, error) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	var refused *ShedError
+	select {
+	case refused = <-w.done:
+	case <-ctx.Done():
+		refused = a.leave(w, ended(ctx.Err()))
+	case <-t.C:
+		refused = a.leave(w, errQueueTimeout)
+	}
+	if refused != nil {
+		return Ticket{}, refused
+	}
+	ticket := Ticket{limiter: a, start: time.Now()}
+	if err := ctx.Err(); err != nil { // it ended just as the place was granted
+		ticket.Release(Ignored)
+		return Ticket{}, ended(err)
+	}
+	return ticket, nil
+}
+
+// leave takes w out of the queue for the given reason, unless it has been told
+// something else before.
+func (a *Adaptive) leave(w *waiter, reason *ShedError) *ShedError {
+	a.mu.Lock()
+	left := a.queue.remove(w)
+	a.mu.Unlock()
+	if left {
+		return reason
+	}
+	return <-w.done
+}
+
+// Release gives the place back and tells what became of the request. Only the
+// first call of a ticket does anything, and on the zero Ticket none does.
+func (t *Ticket) Release(o Outcome) {
+	a := t.limiter
+	if a == nil {
+		return
+	}
+	t.limiter = nil
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t.stream {
+		a.streams--
+		return
+	}
+	a.inflight--
+	a.ctl.finished(now, t.start, o)
+	a.dispatch(now)
+}
+
+// Stream takes the request out of the limit, for one whose response goes on
+// long after the work is done, as a long poll's does: it gives its place to
+// another, and its time says nothing. It is counted by [Adaptive.Streams] until
+// Release. A second call does nothing.
+func (t *Ticket) Stream() {
+	a := t.limiter
+	if a == nil || t.stream {
+		return
+	}
+	t.stream = true
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inflight--
+	a.streams++
+	a.dispatch(time.Now())
+}
+
+// dispatch gives free places to those who wait.
+func (a *Adaptive) dispatch(now time.Time) {
+	lifo := a.overloaded(now)
+	for a.inflight < a.ctl.limit() {
+		w := a.queue.pop(lifo)
+		if w == nil {
+			return
+		}
+		a.inflight++
+		a.ctl.admitted(a.inflight)
+		w.tell(nil)
+	}
+}
+
+// Limit returns how many requests may be worked on at once now.
+func (a *Adaptive) Limit() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ctl.limit()
+}
+
+// InFlight returns how many requests hold a place. After the limit has shrunk
+// it may be above it for a while.
+func (a *Adaptive) InFlight() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inflight
+}
+
+// Queued returns how many requests wait for a place.
+func (a *Adaptive) Queued() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.queue.len
+}
+
+// Streams returns how many requests have called [Ticket.Stream] and not ended.
+func (a *Adaptive) Streams() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.streams
+}

@@ -1,0 +1,15 @@
+// Package limit decides how many calls may be in progress at once.
+//
+// A [Bulkhead] is the client's side: a fixed number of calls to one service,
+// and whoever comes when it is full is refused at once, so that a slow
+// dependency cannot hold all of its caller's memory.
+//
+// An [Adaptive] limiter is the server's side: it finds out how many requests
+// the server can usefully work on, lets a short queue take up bursts, and when
+// there is more than that refuses within microseconds what is least important.
+// A refused request has cost nothing and may be sent to another instance: the
+// error is a [*ShedError], which matches [ErrShed].
+//
+// Nothing here starts a goroutine; every type is safe for concurrent use,
+// except a [Ticket], which belongs to one request.
+package limit
