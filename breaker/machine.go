@@ -269,6 +269,14 @@ type phase struct {
 	until  time.Time
 }
 
+// matters reports whether forgetting b would change what happens to calls soon:
+// an operator has set its mode, or it is open.
+func (b *Breaker) matters() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mode != ModeAuto || (b.state == Open && time.Now().Before(b.until))
+}
+
 func (b *Breaker) currentPhase() *phase {
 	p := &phase{gen: b.gen, counts: b.mode != ModeDisabled}
 	switch {
