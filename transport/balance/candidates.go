@@ -1,0 +1,140 @@
+package balance
+
+import (
+	"math/rand/v2"
+	"slices"
+)
+
+// maxDraws bounds how often a draw that hit an unusable endpoint is repeated.
+const maxDraws = 8
+
+// Candidates are the endpoints that may get a call. They are fixed for the
+// length of one pick and belong to it.
+type Candidates struct {
+	view  *view
+	now   int64 // nanoseconds since the balancer began; 0 if nothing depends on it
+	tried [4]*Endpoint
+}
+
+func newCandidates(v *view, now int64, tried []*Endpoint) Candidates {
+	c := Candidates{view: v, now: now}
+	copy(c.tried[:], tried)
+	return c
+}
+
+// Len returns how many there are, at least one.
+func (c *Candidates) Len() int { return len(c.view.active) }
+
+// At returns the candidate with index i.
+func (c *Candidates) At(i int) *Endpoint { return c.view.active[i] }
+
+// Weight returns the weight of the candidate with index i, at least 1.
+func (c *Candidates) Weight(i int) float64 {
+	if c.view.weights == nil {
+		return 1
+	}
+	return c.view.weights[i]
+}
+
+// Load returns how busy the candidate with index i is: its calls in flight,
+// more if it has been failing.
+func (c *Candidates) Load(i int) float64 {
+	e := c.view.active[i]
+	load := float64(e.inflight.Load())
+	if c.now == 0 {
+		return load
+	}
+	if word := e.failureRate.Load(); word != 0 {
+		load = (load+1)*(1+ratePenalty*rateAt(word, c.now)) - 1
+	}
+	return load
+}
+
+// Usable reports whether the candidate with index i should get this call: it
+// has not been tried, does not rest, and, in its slow start, is lucky.
+func (c *Candidates) Usable(i int) bool {
+	e := c.view.active[i]
+	if c.tried[0] != nil && slices.Contains(c.tried[:], e) {
+		return false
+	}
+	if c.now == 0 {
+		return true
+	}
+	return !e.resting(c.now) && c.warm(e)
+}
+
+// warm draws whether an endpoint in its slow start gets a call.
+func (c *Candidates) warm(e *Endpoint) bool {
+	since := e.slowSince.Load()
+	if since == 0 || !c.view.slowStart {
+		return true
+	}
+	part := float64(c.now-since) / float64(c.view.policy.SlowStart)
+	return part >= 1 || rand.Float64() < max(part, slowStartFloor)
+}
+
+// Draw returns the index of a usable candidate at random, by weight, but not
+// other, which is ignored if negative. It returns a negative number if a few
+// draws did not find one.
+func (c *Candidates) Draw(other int) int {
+	n := len(c.view.active)
+	if other >= 0 && n == 1 {
+		return -1
+	}
+	for range maxDraws {
+		i := c.view.draw(other)
+		if i != other && c.Usable(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// stride reports whether the candidate takes its turn in the given round.
+func (c *Candidates) stride(i int, round uint64) bool {
+	if c.view.strides == nil {
+		return true
+	}
+	const full = 1<<16 - 1
+	w := uint64(c.view.strides[i])
+	return (w*round+uint64(i)*(full/2))%full >= full-w
+}
+
+// How well an endpoint fits a pick, from worst to best.
+const (
+	fitBadly   = iota // tried, and rests
+	fitTried          // tried
+	fitResting        // rests
+	fitWell
+)
+
+// fit tells how well e fits, whatever its slow start.
+func (c *Candidates) fit(e *Endpoint, tried []*Endpoint) int {
+	fit := fitBadly
+	if !slices.Contains(tried, e) {
+		fit = fitResting
+	}
+	if c.now == 0 || !e.resting(c.now) {
+		fit++
+	}
+	return fit
+}
+
+// search returns the first of those that fit best, from a random place on. It
+// looks at all if it must: this is for picks that no draw could serve.
+func (c *Candidates) search(tried []*Endpoint) *Endpoint {
+	active := c.view.active
+	start := rand.IntN(len(active))
+	var best *Endpoint
+	bestFit := -1
+	for i := range active {
+		e := active[(start+i)%len(active)]
+		if f := c.fit(e, tried); f > bestFit {
+			best, bestFit = e, f
+		}
+		if bestFit == fitWell {
+			break
+		}
+	}
+	return best
+}

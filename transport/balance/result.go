@@ -1,0 +1,78 @@
+package balance
+
+import "time"
+
+// Outcome is how an attempt ended, as the balancer sees it.
+type Outcome int8
+
+// The outcomes.
+const (
+	// Success: the endpoint answered as it should; a 4xx is such an answer.
+	Success Outcome = iota
+	// Failure: it answered 5xx, or broke off.
+	Failure
+	// ConnectError: it could not be connected to, so nothing was sent.
+	ConnectError
+	// Timeout: it did not answer in time.
+	Timeout
+	// Overload: it refused for being busy: 429, 503 with Retry-After, or shed.
+	// That is no sign of sickness and never ejects.
+	Overload
+	// Cancelled: the caller gave up. It says nothing about the endpoint.
+	Cancelled
+)
+
+// A Result is what one attempt taught.
+type Result struct {
+	Outcome Outcome
+	// Latency is how long the attempt took.
+	Latency time.Duration
+	// Rest is how long the endpoint asked to be left alone, as by Retry-After;
+	// zero if it did not. It is granted up to 30 s, while others can serve.
+	Rest time.Duration
+	// RIF is how many requests the server said it has in flight; zero or less
+	// when it did not say.
+	RIF int
+}
+
+// Reason says why an endpoint was left out.
+type Reason string
+
+// The reasons.
+const (
+	// ConsecutiveFailures: it failed or timed out too often in a row.
+	ConsecutiveFailures Reason = "consecutive_failures"
+	// ProbeFailed: its time was up, and the call that was risked on it failed.
+	ProbeFailed Reason = "probe_failed"
+	// CannotConnect: it could not be connected to.
+	CannotConnect Reason = "cannot_connect"
+)
+
+// State is whether an endpoint gets calls.
+type State int32
+
+// The states.
+const (
+	// Available: it gets its share.
+	Available State = iota
+	// Ejected: it failed too often and is left out for a while.
+	Ejected
+	// Unreachable: it could not be connected to and is left out.
+	Unreachable
+	// Draining: it gets no new calls, for its weight is negative or it has left.
+	Draining
+)
+
+// String returns the state in lower case, as in metrics.
+func (s State) String() string {
+	switch s {
+	case Available:
+		return "available"
+	case Ejected:
+		return "ejected"
+	case Unreachable:
+		return "unreachable"
+	default:
+		return "draining"
+	}
+}
