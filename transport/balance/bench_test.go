@@ -91,9 +91,16 @@ func fail(t testing.TB, b *balance.Balancer, e *balance.Endpoint, r balance.Resu
 	}
 }
 
-// hit picks until e comes up; the other picks say nothing.
+// hit picks until e comes up. The others stay busy until then, or an endpoint
+// that has been failing would never be the less loaded one.
 func hit(t testing.TB, b *balance.Balancer, e *balance.Endpoint) *balance.Endpoint {
 	t.Helper()
+	var others []*balance.Endpoint
+	defer func() {
+		for _, o := range others {
+			o.Done(balance.Result{Outcome: balance.Cancelled})
+		}
+	}()
 	for range 1_000_000 {
 		got, err := b.Pick(nil)
 		if err != nil {
@@ -102,7 +109,7 @@ func hit(t testing.TB, b *balance.Balancer, e *balance.Endpoint) *balance.Endpoi
 		if got == e {
 			return got
 		}
-		got.Done(balance.Result{Outcome: balance.Cancelled})
+		others = append(others, got)
 	}
 	t.Fatalf("endpoint %s (%v) is never picked", e.ID(), e.State())
 	return nil

@@ -35,7 +35,7 @@ type Policy struct {
 	// Cap bounds the upper bound itself. Default 250 ms. Not below Base.
 	Cap time.Duration
 	// MaxRetryAfter bounds how long a server may ask to be left alone. A
-	// longer wish is cut to it. Default 30 s.
+	// longer wish is cut to it. Default 30 s, which is also the most.
 	MaxRetryAfter time.Duration
 	// Statuses lists the response statuses worth another attempt. Nil means
 	// 429, 502, 503 and 504; an empty list means none.
@@ -52,6 +52,9 @@ func (p *Policy) MaxAttempts() int { return or(p.Attempts, DefaultAttempts) }
 
 // BodyCap returns how many bytes of a request body are kept for replay at most.
 func (p *Policy) BodyCap() int { return max(0, or(p.BodyBytes, DefaultBodyBytes)) }
+
+// RetryAfterCap returns how long a server may ask to be left alone at most.
+func (p *Policy) RetryAfterCap() time.Duration { return or(p.MaxRetryAfter, DefaultMaxRetryAfter) }
 
 // WithDefaults returns p with every zero field set to its default. A given Base
 // above the default Cap raises Cap to it.
@@ -79,9 +82,8 @@ func or[T comparable](v, otherwise T) T {
 	return v
 }
 
-// Retries reports whether a response with this status is worth another attempt
-// under p.
-func (p Policy) Retries(status int) bool {
+// Status reports whether a response with this status is worth another attempt.
+func (p *Policy) Status(status int) bool {
 	if p.Statuses != nil {
 		return slices.Contains(p.Statuses, status)
 	}
@@ -112,8 +114,8 @@ func (p Policy) Validate() error {
 	if p.Base > 0 && p.Cap > 0 && p.Cap < p.Base {
 		bad("cap %v: must not be below base %v", p.Cap, p.Base)
 	}
-	if p.MaxRetryAfter < 0 {
-		bad("max_retry_after %v: must not be negative", p.MaxRetryAfter)
+	if p.MaxRetryAfter < 0 || p.MaxRetryAfter > DefaultMaxRetryAfter {
+		bad("max_retry_after %v: want 0s to %v", p.MaxRetryAfter, DefaultMaxRetryAfter)
 	}
 	for _, s := range p.Statuses {
 		if s < 400 || s > 599 {

@@ -11,20 +11,11 @@ import (
 // number are 0, more than 30 s is 30 s. It returns false for anything else, an
 // empty value included.
 func ParseRetryAfter(h string, now time.Time) (time.Duration, bool) {
-	return parseRetryAfter(h, now, DefaultMaxRetryAfter)
-}
-
-// RetryAfter is [ParseRetryAfter] with the bound of p.
-func (p Policy) RetryAfter(h string, now time.Time) (time.Duration, bool) {
-	return parseRetryAfter(h, now, or(p.MaxRetryAfter, DefaultMaxRetryAfter))
-}
-
-func parseRetryAfter(h string, now time.Time, bound time.Duration) (time.Duration, bool) {
 	h = strings.TrimSpace(h)
 	if h == "" {
 		return 0, false
 	}
-	d, ok := parseSeconds(h, bound)
+	d, ok := parseSeconds(h)
 	if !ok {
 		at, err := http.ParseTime(h)
 		if err != nil {
@@ -32,23 +23,23 @@ func parseRetryAfter(h string, now time.Time, bound time.Duration) (time.Duratio
 		}
 		d = at.Sub(now)
 	}
-	return max(0, min(d, bound)), true
+	return max(0, min(d, DefaultMaxRetryAfter)), true
 }
 
-// parseSeconds reads an optional minus and digits. It stops counting at bound,
-// so that no number of digits overflows.
-func parseSeconds(h string, bound time.Duration) (time.Duration, bool) {
+// parseSeconds reads an optional minus and digits. It stops counting above
+// the bound, so that no number of digits overflows.
+func parseSeconds(h string) (time.Duration, bool) {
 	digits, negative := strings.CutPrefix(h, "-")
 	if digits == "" {
 		return 0, false
 	}
-	limit := int64(bound/time.Second) + 1
+	most := int64(DefaultMaxRetryAfter/time.Second) + 1
 	var n int64
 	for _, c := range []byte(digits) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		n = min(n*10+int64(c-'0'), limit)
+		n = min(n*10+int64(c-'0'), most)
 	}
 	if negative {
 		n = 0
