@@ -26,7 +26,7 @@ type Event struct {
 }
 
 // maxQueued bounds the events that wait for a subscriber that blocks.
-const maxQueued = 1024
+const maxQueued = 1 << 16
 
 type subscriber struct {
 	call      func(Event)
@@ -43,9 +43,9 @@ type notice struct {
 // cancel. Calls come one at a time, in the order of the changes, outside every
 // lock: f may call any method of b, Subscribe and [Do] included. They come from
 // the goroutine whose call or read changed the state, or from a timer, so f
-// should be quick. While f blocks, later events wait, and beyond 1024 the oldest
-// are dropped. A panic in f is contained and logged. cancel can be called more
-// than once and from f; an f that is running when it is called finishes.
+// should be quick. While f blocks, later events wait, and beyond 65536 the
+// oldest are dropped. A panic in f is contained and logged. cancel can be called
+// more than once and from f; an f that is running when it is called finishes.
 func (b *Breaker) Subscribe(f func(Event)) (cancel func()) {
 	s := &subscriber{call: f}
 	b.mu.Lock()
@@ -65,7 +65,7 @@ func (b *Breaker) enqueue(e Event) {
 		return
 	}
 	if len(b.queue) == maxQueued {
-		b.queue = slices.Delete(b.queue, 0, 1)
+		b.dequeue()
 	}
 	b.queue = append(b.queue, notice{e, b.subscribers})
 }
@@ -115,9 +115,14 @@ func (b *Breaker) nextNotice() (n notice, ok bool) {
 		b.queue, b.delivering = nil, false
 		return notice{}, false
 	}
-	n = b.queue[0]
-	b.queue = slices.Delete(b.queue, 0, 1)
-	return n, true
+	return b.dequeue(), true
+}
+
+func (b *Breaker) dequeue() notice {
+	n := b.queue[0]
+	b.queue[0] = notice{} // the array lives on; what it pointed to need not
+	b.queue = b.queue[1:]
+	return n
 }
 
 func (b *Breaker) notify(s *subscriber, e Event) {

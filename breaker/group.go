@@ -113,8 +113,9 @@ func (g *Group) add(key string) *Breaker {
 	for len(g.clock) >= g.limit {
 		g.displace()
 	}
-	m := &member{b: newBreaker(key, g.cfg), place: len(g.clock)}
-	m.used.Store(true)
+	// A new member must prove its use before the clock hand comes by, but the
+	// sweep that is next may come at once and does not count.
+	m := &member{b: newBreaker(key, g.cfg), place: len(g.clock), sweeps: -1}
 	g.clock = append(g.clock, m)
 	g.members.Store(key, m)
 	return m.b

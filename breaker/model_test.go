@@ -1,0 +1,190 @@
+package breaker_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/gabion-go/gabion/breaker"
+)
+
+var modelSettings = breaker.Settings{
+	Window: 10 * time.Second, Bucket: time.Second,
+	FailureRatio: 0.5, MinCalls: 6, Consecutive: 4,
+	OpenFor: time.Second, MaxOpenFor: 4 * time.Second, Jitter: -1,
+	Probes: 2, Lease: 2 * time.Second, Ramp: -1,
+}
+
+// model is the breaker as its documentation tells it, with lists in place of
+// counters.
+type model struct {
+	breaker.Settings
+	state    breaker.State
+	gen      int
+	began    time.Time // of this state
+	outcomes []timed   // of this state
+	row      int
+	openFor  time.Duration
+	until    time.Time // end of the open period or of the lease
+	probing  bool
+}
+
+type timed struct {
+	at time.Time
+	breaker.Outcome
+}
+
+// pending is a call under way, real and modelled.
+type pending struct {
+	permit breaker.Permit
+	gen    int
+}
+
+func (m *model) enter(s breaker.State, at time.Time) {
+	if s == breaker.Open {
+		again := m.state == breaker.HalfOpen || (m.openFor > 0 && at.Sub(m.began) < m.Window)
+		if m.openFor *= 2; !again {
+			m.openFor = m.OpenFor
+		}
+		m.openFor = min(m.openFor, m.MaxOpenFor)
+		m.until = at.Add(m.openFor)
+	}
+	m.state, m.began = s, at
+	m.gen++
+	m.outcomes, m.row, m.probing = nil, 0, false
+}
+
+func (m *model) advance(now time.Time) {
+	for {
+		switch {
+		case m.state == breaker.Open && !now.Before(m.until):
+			m.enter(breaker.HalfOpen, m.until)
+		case m.state == breaker.HalfOpen && m.probing && now.After(m.until):
+			end := m.until
+			m.enter(breaker.Open, end)
+			m.until = end.Add(min(m.openFor, m.Lease))
+		default:
+			return
+		}
+	}
+}
+
+func (m *model) allow(now time.Time) bool {
+	switch m.state {
+	case breaker.Open:
+		return false
+	case breaker.HalfOpen:
+		if m.probing {
+			return false
+		}
+		m.probing, m.until = true, now.Add(m.Lease)
+	}
+	return true
+}
+
+func (m *model) done(gen int, o breaker.Outcome, now time.Time) (counted bool) {
+	if gen != m.gen {
+		return false
+	}
+	m.probing = false
+	m.outcomes = append(m.outcomes, timed{now, o})
+	switch o {
+	case breaker.Success:
+		m.row = 0
+	case breaker.Failure:
+		m.row++
+	}
+	good, bad, _ := m.window(now)
+	switch {
+	case m.state == breaker.HalfOpen && o == breaker.Failure:
+		m.enter(breaker.Open, now)
+	case m.state == breaker.HalfOpen && good == m.Probes:
+		m.enter(breaker.Closed, now)
+	case m.state == breaker.Closed && o == breaker.Failure &&
+		(m.row >= m.Consecutive || (good+bad >= m.MinCalls && float64(bad) >= m.FailureRatio*float64(good+bad))):
+		m.enter(breaker.Open, now)
+	}
+	return true
+}
+
+// window counts the outcomes that are not too old: those in the present bucket
+// and the nine before it, which only move while closed.
+func (m *model) window(now time.Time) (good, bad, ignored int) {
+	bucket := func(t time.Time) int { return int(t.Sub(m.began) / m.Bucket) }
+	for _, o := range m.outcomes {
+		if m.state == breaker.Closed && bucket(now)-bucket(o.at) >= int(m.Window/m.Bucket) {
+			continue
+		}
+		switch o.Outcome {
+		case breaker.Success:
+			good++
+		case breaker.Failure:
+			bad++
+		default:
+			ignored++
+		}
+	}
+	return good, bad, ignored
+}
+
+// noDeadline hides testing.T.Deadline, which panics in a bubble.
+type noDeadline struct{ testing.TB }
+
+// TestModel drives a breaker and the model by the same random calls.
+func TestModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(noDeadline{t}, func(rt *rapid.T) {
+			b, err := breaker.New("stock", breaker.WithSettings(modelSettings))
+			if err != nil {
+				rt.Fatal(err)
+			}
+			m := &model{Settings: modelSettings, began: time.Now()}
+			var calls []pending
+			rt.Repeat(map[string]func(*rapid.T){
+				"sleep": func(rt *rapid.T) {
+					ms := rapid.IntRange(0, 3000).Draw(rt, "ms")
+					time.Sleep(time.Duration(ms) * time.Millisecond)
+				},
+				"allow": func(rt *rapid.T) {
+					m.advance(time.Now())
+					p, err := b.Allow(context.Background())
+					if want := m.allow(time.Now()); (err == nil) != want {
+						rt.Fatalf("Allow: %v, the model allows: %v", err, want)
+					}
+					if err == nil {
+						calls = append(calls, pending{p, m.gen})
+					}
+				},
+				"done": func(rt *rapid.T) {
+					if len(calls) == 0 {
+						rt.Skip("no call under way")
+					}
+					c := &calls[rapid.IntRange(0, len(calls)-1).Draw(rt, "call")]
+					o := breaker.Outcome(rapid.IntRange(0, 2).Draw(rt, "outcome"))
+					m.advance(time.Now())
+					got := c.permit.Done([]error{nil, errDown, context.Canceled}[o])
+					if want := m.done(c.gen, o, time.Now()); got != want {
+						rt.Fatalf("Done: counted %v, want %v", got, want)
+					}
+					c.gen = -1 // it stays, to be done again
+				},
+				"": func(rt *rapid.T) { // after each
+					m.advance(time.Now())
+					if got := b.State(); got != m.state {
+						rt.Fatalf("state %v, want %v", got, m.state)
+					}
+					good, bad, ignored := m.window(time.Now())
+					want := breaker.Counts{Successes: good, Failures: bad, Ignored: ignored, ConsecutiveFailures: m.row}
+					got := b.Counts()
+					got.Rejected = 0
+					if got != want {
+						rt.Fatalf("counts %+v, want %+v", got, want)
+					}
+				},
+			})
+		})
+	})
+}
