@@ -1,0 +1,41 @@
+// Package cart is the shop's cart service. Every replica keeps every cart in
+// its own bbolt file and can serve it alone, so that any replica may be killed,
+// restarted or stopped while the others go on.
+//
+// # How two files agree
+//
+// A [Cart] is a value that merges: for each product the latest entry wins, by
+// the stamp of a hybrid logical clock, and a removal is an entry of quantity
+// zero. [Cart.Merge] is commutative, associative and idempotent, so replicas
+// that have seen the same changes in any order, and any number of times, hold
+// the same cart.
+//
+// A change is committed to the replica's own file, synced to the disk, together
+// with a row in a log of changes. Then it is pushed to every peer that answers,
+// and only then acknowledged. What a peer misses, because it was down or hung or
+// cut off, it pulls from the log: at its start before it is ready, and all the
+// time after. How far it has read is stored in the same transaction as what it
+// read.
+//
+// A checkout is decided in one place, the inventory service, which takes one
+// reservation for a cart and a key and answers every repetition with the same.
+// So two replicas that check out one cart at once end with one order. A change
+// and a checkout of one cart at the same moment on two replicas are concurrent:
+// the change may miss the order, whose lines then say what was bought.
+//
+// # A replica that was stopped
+//
+// A process that was stopped for a while (SIGSTOP, a suspended machine) wakes
+// with requests in its sockets that their senders gave up long ago and repeated
+// elsewhere. Applied now, they would get new stamps and undo what came after
+// them. So a replica that finds that its time has jumped refuses changes for a
+// moment, as work not begun that can safely go to another replica, and catches
+// up with its peers before it serves anything. See [Gate].
+//
+// # Parts
+//
+// domain.go and clock.go know neither HTTP nor storage. carts.go holds the use
+// cases and the interfaces they need. store.go keeps carts in bbolt,
+// neighbours.go asks pricing and inventory, replicate.go talks to the peers,
+// http.go and internal.go are the service's two faces, run.go puts it together.
+package cart

@@ -1,0 +1,168 @@
+package cart
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/gabion-go/gabion/examples/shop/kit"
+)
+
+// Bounds of a cart.
+const (
+	MaxQuantity = 99 // of one product
+	MaxLines    = 50 // products in a cart
+	maxEntries  = 400
+	maxProduct  = 64 // bytes of a product's ID
+)
+
+// What keeps a cart from being found or changed.
+var (
+	// ErrNotFound: there is no such cart.
+	ErrNotFound = errors.New("cart: not found")
+	// ErrOrdered: the cart has been checked out, and is closed for good.
+	ErrOrdered = errors.New("cart: already ordered")
+	// ErrEmpty: an empty cart cannot be checked out.
+	ErrEmpty = errors.New("cart: empty")
+	// ErrFull: no more products fit in the cart.
+	ErrFull = errors.New("cart: full")
+	// ErrBadItem: a product's ID or a quantity that cannot be.
+	ErrBadItem = errors.New("cart: bad item")
+)
+
+// Entry is the last word on one product in a cart. Quantity 0 is a removal.
+type Entry struct {
+	Quantity int
+	Stamp    Stamp
+}
+
+// compare orders entries by age, and those of one stamp, which only a broken
+// clock can make, by quantity, so that a winner is always defined.
+func (e Entry) compare(o Entry) int {
+	return cmp.Or(e.Stamp.Compare(o.Stamp), cmp.Compare(e.Quantity, o.Quantity))
+}
+
+// Line is a quantity of one product.
+type Line struct {
+	Product  string
+	Quantity int
+}
+
+// Order is the outcome of a checkout. It never changes.
+type Order struct {
+	ID      string
+	Key     string // the idempotency key of the checkout
+	Lines   []Line
+	Total   kit.Money
+	Created time.Time
+}
+
+// Cart is a shopping cart as one replica knows it. It is a value: methods
+// return new carts and never change the one they are called on.
+type Cart struct {
+	ID      string
+	Created Stamp
+	Entries map[string]Entry // by product
+	Order   *Order           // nil until checked out
+}
+
+// Set returns c with quantity pieces of product, 0 to [MaxQuantity], where 0
+// takes the product out. The error matches [ErrOrdered], [ErrFull] or
+// [ErrBadItem].
+func (c Cart) Set(product string, quantity int, at Stamp) (Cart, error) {
+	if err := checkItem(product, quantity); err != nil {
+		return c, err
+	}
+	if c.Order != nil {
+		return c, ErrOrdered
+	}
+	before, known := c.Entries[product]
+	if !known && len(c.Entries) >= maxEntries || before.Quantity == 0 && quantity > 0 && len(c.Lines()) >= MaxLines {
+		return c, fmt.Errorf("%w: it holds %d products", ErrFull, MaxLines)
+	}
+	one := Cart{ID: c.ID, Created: c.Created, Entries: map[string]Entry{product: {quantity, at}}}
+	return c.Merge(one), nil
+}
+
+func checkItem(product string, quantity int) error {
+	if quantity < 0 || quantity > MaxQuantity {
+		return fmt.Errorf("%w: a quantity must be 0 to %d", ErrBadItem, MaxQuantity)
+	}
+	if product == "" || len(product) > maxProduct {
+		return fmt.Errorf("%w: a product's ID has 1 to %d characters", ErrBadItem, maxProduct)
+	}
+	for _, b := range []byte(product) {
+		if !('a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '-' || b == '_' || b == '.') {
+			return fmt.Errorf("%w: a product's ID has letters, digits, '-', '_' and '.' only", ErrBadItem)
+		}
+	}
+	return nil
+}
+
+// WithOrder returns c, checked out by o. An order that is already there stays.
+func (c Cart) WithOrder(o Order) Cart {
+	if c.Order == nil {
+		c.Order = &o
+	}
+	return c
+}
+
+// Lines returns what is in the cart, sorted by product.
+func (c Cart) Lines() []Line {
+	lines := make([]Line, 0, len(c.Entries))
+	for product, e := range c.Entries {
+		if e.Quantity > 0 {
+			lines = append(lines, Line{product, e.Quantity})
+		}
+	}
+	slices.SortFunc(lines, func(a, b Line) int { return cmp.Compare(a.Product, b.Product) })
+	return lines
+}
+
+// Merge returns what c and o know together. Both must have the same ID. Merge
+// is commutative, associative and idempotent.
+func (c Cart) Merge(o Cart) Cart {
+	m := Cart{ID: c.ID, Created: c.Created, Entries: maps.Clone(c.Entries), Order: firstOrder(c.Order, o.Order)}
+	if o.Created.Compare(m.Created) < 0 {
+		m.Created = o.Created
+	}
+	if m.Entries == nil {
+		m.Entries = make(map[string]Entry, len(o.Entries))
+	}
+	for product, e := range o.Entries {
+		if have, known := m.Entries[product]; !known || e.compare(have) > 0 {
+			m.Entries[product] = e
+		}
+	}
+	return m
+}
+
+// firstOrder returns the one that stands. The inventory makes one order for a
+// cart, so two different ones are a broken promise; even then all replicas
+// choose the same.
+func firstOrder(a, b *Order) *Order {
+	if a == nil || b != nil && cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.ID, a.ID)) < 0 {
+		return b
+	}
+	return a
+}
+
+// Equal reports whether c and o know the same.
+func (c Cart) Equal(o Cart) bool {
+	return c.ID == o.ID && c.Created == o.Created && maps.Equal(c.Entries, o.Entries) &&
+		(c.Order == nil) == (o.Order == nil) && (c.Order == nil || c.Order.ID == o.Order.ID)
+}
+
+// Latest returns the latest stamp in c.
+func (c Cart) Latest() Stamp {
+	latest := c.Created
+	for _, e := range c.Entries {
+		if e.Stamp.Compare(latest) > 0 {
+			latest = e.Stamp
+		}
+	}
+	return latest
+}

@@ -1,0 +1,292 @@
+package cart
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	pullEvery   = 300 * time.Millisecond // between two readings of the peers' logs
+	pullTimeout = time.Second            // one request for changes
+	pushTimeout = 250 * time.Millisecond // what a change waits for its peers
+	pullLimit   = 200                    // carts in one answer
+	maxAnswer   = 32 << 20               // bytes of one answer
+
+	// firstMeeting is how long a new store waits at its start for peers to
+	// show; a store that has met some before waits reunion long.
+	firstMeeting = time.Second
+	reunion      = 3 * time.Second
+)
+
+// Peer is another replica.
+type Peer struct {
+	Store string // the ID of its store
+	URL   string // where it answers, without a path
+}
+
+// Peers returns the replicas that are visible now, without this one. It must
+// answer at once.
+type Peers func() []Peer
+
+// changesJSON is the answer to "what has changed since".
+type changesJSON struct {
+	Store string `json:"store"`
+	Next  uint64 `json:"next"`
+	More  bool   `json:"more"`
+	Carts []Cart `json:"carts"`
+}
+
+// pushJSON is what a replica sends after a change.
+type pushJSON struct {
+	From  string `json:"from"`
+	Carts []Cart `json:"carts"`
+}
+
+// Replicator keeps this store and those of the peers alike. Its methods may be
+// called by many goroutines at once.
+type Replicator struct {
+	store  *Store
+	clock  *Clock
+	peers  Peers
+	client *http.Client
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	silent map[string]bool // stores of peers that did not answer last
+}
+
+// NewReplicator returns a Replicator that talks to peers through client.
+func NewReplicator(store *Store, clock *Clock, peers Peers, client *http.Client, log *slog.Logger) *Replicator {
+	return &Replicator{store: store, clock: clock, peers: peers, client: client, log: log, silent: map[string]bool{}}
+}
+
+// Run reads the peers' logs again and again until ctx ends, and returns nil.
+func (r *Replicator) Run(ctx context.Context) error {
+	for {
+		pause := time.NewTimer(pullEvery + rand.N(pullEvery/10))
+		select {
+		case <-pause.C:
+			_ = r.Sync(ctx) // heard logs what changes; the next round tries again
+		case <-ctx.Done():
+			pause.Stop()
+			return nil
+		}
+	}
+}
+
+// Sync reads the log of every visible peer to its end. The error joins those of
+// the peers that could not be read; all others have been.
+func (r *Replicator) Sync(ctx context.Context) error {
+	return r.each(r.peers(), func(p Peer) error { return r.pull(ctx, p) })
+}
+
+// CatchUp is [Replicator.Sync] at the start, when peers may not be visible yet:
+// it tries until all that are visible have been read, for 1 s with a new store
+// and for 3 s with one that has met peers before. An error says why the
+// replica starts without them.
+func (r *Replicator) CatchUp(ctx context.Context) error {
+	met, err := r.store.MetPeers()
+	if err != nil {
+		return err
+	}
+	patience := firstMeeting
+	if met {
+		patience = reunion
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := r.Sync(ctx)
+		if err == nil && len(r.peers()) > 0 {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			if err == nil && met {
+				err = errors.New("cart: no other replica is visible")
+			}
+			return err
+		}
+	}
+}
+
+// Push sends c to the peers that answered last and waits for them up to 250 ms.
+// It goes on when ctx ends: the change has happened.
+func (r *Replicator) Push(ctx context.Context, c Cart) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+	defer cancel()
+	body, err := json.Marshal(pushJSON{r.store.ID(), []Cart{c}})
+	if err != nil {
+		r.log.ErrorContext(ctx, "cart cannot be sent", "cart", c.ID, "error", err)
+		return
+	}
+	_ = r.each(r.answering(), func(p Peer) error {
+		return r.call(ctx, http.MethodPost, p, "/internal/carts", body, nil)
+	})
+}
+
+// Fetch takes in what the peers that answered last know of a cart, and waits
+// for them up to 250 ms.
+func (r *Replicator) Fetch(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
+	defer cancel()
+	_ = r.each(r.answering(), func(p Peer) error {
+		var c Cart
+		err := r.call(ctx, http.MethodGet, p, "/internal/carts/"+url.PathEscape(id), nil, &c)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err == nil && c.ID == id {
+			err = r.Merge([]Cart{c})
+		}
+		return err
+	})
+}
+
+// Merge takes in carts that a peer has sent.
+func (r *Replicator) Merge(carts []Cart) error {
+	r.see(carts)
+	return r.store.Merge(carts)
+}
+
+// Heard notes that the peer with that store is there, so that changes are
+// pushed to it.
+func (r *Replicator) Heard(store string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.silent, store)
+}
+
+// see moves the clock past the carts' stamps, before anybody can read them.
+func (r *Replicator) see(carts []Cart) {
+	for _, c := range carts {
+		r.clock.See(c.Latest())
+	}
+}
+
+// answering returns the peers that answered when last asked.
+func (r *Replicator) answering() []Peer {
+	all := r.peers()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var peers []Peer
+	for _, p := range all {
+		if !r.silent[p.Store] {
+			peers = append(peers, p)
+		}
+	}
+	return peers
+}
+
+// each calls ask for all peers at once and notes who answered.
+func (r *Replicator) each(peers []Peer, ask func(Peer) error) error {
+	errs := make([]error, len(peers))
+	var wg sync.WaitGroup
+	for i, p := range peers {
+		wg.Go(func() {
+			errs[i] = ask(p)
+			r.note(p, errs[i])
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// note remembers whether p answered, and logs when that changes.
+func (r *Replicator) note(p Peer, err error) {
+	r.mu.Lock()
+	was := r.silent[p.Store]
+	if err != nil {
+		r.silent[p.Store] = true
+	} else {
+		delete(r.silent, p.Store)
+	}
+	r.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		r.log.Warn("replica does not answer", "peer", p.URL, "error", err)
+	case err == nil && was:
+		r.log.Info("replica answers again", "peer", p.URL)
+	}
+}
+
+// pull reads p's log from where it was last left to its end.
+func (r *Replicator) pull(ctx context.Context, p Peer) error {
+	for {
+		after, err := r.store.Cursor(p.Store)
+		if err != nil {
+			return err
+		}
+		changes, err := r.changes(ctx, p, after)
+		if err != nil {
+			return err
+		}
+		if changes.Next > after {
+			r.see(changes.Carts)
+			if err := r.store.MergeFrom(p.Store, changes.Next, changes.Carts); err != nil {
+				return err
+			}
+		}
+		if !changes.More {
+			return nil
+		}
+	}
+}
+
+// changes asks p for what has changed after a sequence of its log.
+func (r *Replicator) changes(ctx context.Context, p Peer, after uint64) (changesJSON, error) {
+	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
+	defer cancel()
+	query := url.Values{"after": {strconv.FormatUint(after, 10)}, "from": {r.store.ID()}}
+	var changes changesJSON
+	if err := r.call(ctx, http.MethodGet, p, "/internal/changes?"+query.Encode(), nil, &changes); err != nil {
+		return changesJSON{}, err
+	}
+	if changes.Store != p.Store { // somebody else answers there now
+		return changesJSON{}, fmt.Errorf("cart: %s is store %.32q, want %q", p.URL, changes.Store, p.Store)
+	}
+	return changes, nil
+}
+
+// call sends one request to p and decodes the answer into out, unless out is
+// nil. A 404 is [ErrNotFound].
+func (r *Replicator) call(ctx context.Context, method string, p Peer, path string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, p.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("cart: ask peer: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("cart: ask peer: %w", err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return fmt.Errorf("cart: ask peer: %w", err)
+	case resp.StatusCode == http.StatusNotFound:
+		return ErrNotFound
+	case resp.StatusCode > 299:
+		return fmt.Errorf("cart: ask peer: %s", resp.Status)
+	case out == nil:
+		return nil
+	}
+	return wrap("read answer of peer", json.Unmarshal(answer, out))
+}
