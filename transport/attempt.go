@@ -1,0 +1,285 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/retry"
+)
+
+// drainBytes is the most that is read of a body nobody wants, so that its
+// connection can be used again.
+const drainBytes = 64 << 10
+
+// attempt is one try of a call on one endpoint.
+type attempt struct {
+	call     *call
+	endpoint *balance.Endpoint
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	timer    *time.Timer
+	wrote    atomic.Bool // something of the request went out
+	info     Attempt
+	instance discovery.Instance
+
+	resp      *http.Response
+	err       error
+	outcome   Outcome
+	retryable bool
+	shed      bool          // refused before any work
+	rest      time.Duration // what Retry-After asked for
+	ended     atomic.Bool
+}
+
+// deadlineCtx is a context that ends by cancellation and tells when.
+type deadlineCtx struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c deadlineCtx) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// attempt picks an endpoint and tries it. The error is that nobody could be
+// tried; everything else is in the attempt.
+func (k *call) attempt() (*attempt, error) {
+	e, err := k.pick()
+	if err != nil {
+		return nil, err
+	}
+	k.tried = append(k.tried, e)
+	k.n++
+	a := &attempt{call: k, endpoint: e, instance: e.Instance()}
+	kind := First
+	if k.n > 1 {
+		kind = Retry
+	}
+	now := time.Now()
+	deadline := k.attemptDeadline(now)
+	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Start: now, Header: a.header(k.deadline.Sub(now))}
+	ctx := k.ctx
+	if o := k.svc.client.observer; o != nil {
+		ctx = o.StartAttempt(ctx, &k.info, &a.info)
+	}
+	a.start(ctx, deadline)
+	a.send()
+	a.judge()
+	return a, nil
+}
+
+// start gives the attempt its context. One timer serves it twice: until the
+// header for the attempt's own limit, afterwards for that of the call.
+func (a *attempt) start(ctx context.Context, deadline time.Time) {
+	ctx, a.cancel = context.WithCancelCause(ctx)
+	a.ctx = deadlineCtx{ctx, a.call.deadline}
+	cause := ErrAttemptTimeout
+	if !deadline.Before(a.call.deadline) {
+		cause = ErrTimeout
+	}
+	cancel := a.cancel
+	a.timer = time.AfterFunc(time.Until(deadline), func() { cancel(cause) })
+}
+
+// headerIn makes the timer that of the whole call. It reports false if the
+// attempt's time was up already.
+func (a *attempt) headerIn() bool {
+	if !a.timer.Stop() {
+		return false
+	}
+	if a.resp.StatusCode == http.StatusSwitchingProtocols {
+		return true // the connection is the caller's now, without limit
+	}
+	cancel := a.cancel
+	a.timer = time.AfterFunc(time.Until(a.call.deadline), func() { cancel(ErrTimeout) })
+	return true
+}
+
+// header returns the caller's header with what the hop adds. The time that the
+// server is told is what is left of the call's, not of the attempt's: the
+// latter ends with the response's header, and a server that took it for its
+// own would cut the body short.
+func (a *attempt) header(left time.Duration) http.Header {
+	k := a.call
+	h := maps.Clone(k.req.Header)
+	if h == nil {
+		h = make(http.Header, 4)
+	}
+	h[HeaderTimeout] = []string{strconv.FormatInt(max(1, left.Milliseconds()), 10)}
+	h[HeaderAttempt] = []string{strconv.Itoa(k.n)}
+	if c, ok := k.criticality(); ok {
+		h[HeaderCriticality] = []string{c.String()}
+	}
+	return h
+}
+
+// send makes the round trip.
+func (a *attempt) send() {
+	k := a.call
+	ctx := a.ctx
+	if !k.idempotent { // otherwise it does not matter how far the request got
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { a.wrote.Store(true) }})
+	}
+	out := k.req.WithContext(ctx)
+	out.URL = a.target()
+	if out.Host == "" {
+		out.Host = k.svc.host
+	}
+	out.Header = a.info.Header
+	out.Body, out.GetBody = k.body.next(), k.body.rewind(k.idempotent)
+	a.resp, a.err = k.svc.conns.roundTripper(a.endpoint).RoundTrip(out)
+	if a.err == nil && !a.headerIn() {
+		discard(a.resp.Body)
+		a.resp, a.err = nil, context.Cause(a.ctx)
+	}
+	k.sent = k.sent || a.resp != nil || a.wrote.Load() || k.idempotent && !connectError(a.err)
+}
+
+// target is the request's URL with the endpoint's address as its host.
+func (a *attempt) target() *url.URL {
+	u := *a.call.req.URL
+	u.Host = a.instance.Addr
+	return &u
+}
+
+// judge sorts the result and decides whether another attempt may follow.
+func (a *attempt) judge() {
+	if a.err != nil {
+		a.judgeError()
+		return
+	}
+	p := &a.call.svc.policy.Retry
+	status := a.resp.StatusCode
+	a.info.Status = status
+	a.shed = status == http.StatusServiceUnavailable && a.resp.Header.Get(HeaderShed) != ""
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		a.rest, _ = retry.ParseRetryAfter(a.resp.Header.Get("Retry-After"), time.Now())
+		a.rest = min(a.rest, p.RetryAfterCap())
+	}
+	switch {
+	case a.shed:
+		a.outcome = Rejected
+	case status >= 500:
+		a.outcome = Failure
+	default:
+		a.outcome = Success
+	}
+	again := p.Status(status) || a.shed
+	if status == http.StatusTooManyRequests {
+		again = again && a.rest > 0 // told when, or not at all
+	}
+	a.retryable = again && a.resp.Header.Get(HeaderNoRetry) == "" &&
+		(a.shed || a.call.idempotent)
+}
+
+func (a *attempt) judgeError() {
+	a.err = a.cause(a.err)
+	switch {
+	case a.call.req.Context().Err() != nil:
+		a.outcome = Cancelled
+	case errors.Is(a.err, ErrTimeout):
+		a.outcome = Timeout
+	case errors.Is(a.err, ErrAttemptTimeout):
+		a.outcome, a.retryable = Timeout, a.call.idempotent || a.neverArrived()
+	default:
+		a.outcome, a.retryable = Failure, a.call.idempotent || a.neverArrived()
+	}
+}
+
+// cause replaces the error of a cancelled context by what cancelled it.
+func (a *attempt) cause(err error) error {
+	if a.ctx.Err() == nil {
+		return err
+	}
+	return context.Cause(a.ctx)
+}
+
+// neverArrived reports whether no server can have begun to work on the
+// request: no connection came about, or the server said that it took nothing.
+func (a *attempt) neverArrived() bool {
+	return !a.wrote.Load() || refusedStream(a.err)
+}
+
+// streamError has the shape of HTTP/2's stream error. net/http does not export
+// its own but fills in any struct that looks the same.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string { return "stream error" }
+
+// refusedStream reports whether the server refused the stream before any
+// processing (RFC 9113, 8.7).
+func refusedStream(err error) bool {
+	var e streamError
+	return errors.As(err, &e) && e.Code == 0x7
+}
+
+// connectError reports whether err is of making the connection.
+func connectError(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
+}
+
+// end records the attempt, once: for the balancer and the observer. err is how
+// the response body ended, if there was a response.
+func (a *attempt) end(err error) {
+	if !a.ended.CompareAndSwap(false, true) {
+		return
+	}
+	a.timer.Stop()
+	a.cancel(context.Canceled)
+	a.info.Duration = time.Since(a.info.Start)
+	a.info.Err, a.info.Outcome = err, a.outcome
+	a.endpoint.Done(a.result())
+	if o := a.call.svc.client.observer; o != nil {
+		o.EndAttempt(a.ctx, &a.call.info, &a.info)
+	}
+}
+
+// result is what the balancer learns.
+func (a *attempt) result() balance.Result {
+	r := balance.Result{Latency: a.info.Duration, Rest: a.rest, RIF: -1}
+	switch {
+	case a.outcome == Cancelled:
+		r.Outcome = balance.Cancelled
+	case a.outcome == Timeout:
+		r.Outcome = balance.Timeout
+	case a.err != nil && connectError(a.err):
+		r.Outcome = balance.ConnectError
+	case a.shed || a.rest > 0:
+		r.Outcome = balance.Overload
+	case a.outcome == Failure:
+		r.Outcome = balance.Failure
+	}
+	if a.resp != nil {
+		r.RIF = parseLoad(a.resp.Header.Get(HeaderLoad))
+	}
+	return r
+}
+
+// discard ends an attempt that another one follows.
+func (a *attempt) discard() {
+	if a.resp != nil {
+		discard(a.resp.Body)
+	}
+	a.end(a.err)
+}
+
+// discard reads a little of body, so that its connection can be used again,
+// and closes it.
+func discard(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, drainBytes) // whatever happens, it is closed next
+	_ = body.Close()
+}

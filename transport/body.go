@@ -1,0 +1,209 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/gabion-go/gabion/transport/retry"
+)
+
+// replayBody gives every attempt of a call the complete request body, or says
+// that it cannot.
+type replayBody struct {
+	req   *http.Request
+	data  []byte // the whole body, when it was read up front
+	held  bool   // data is what is sent
+	first *onceBody
+	used  bool // the first attempt has taken its body
+}
+
+// init prepares the body. A body of known length within the policy's cap is
+// read up front, unless the request can make new ones itself.
+func (b *replayBody) init(req *http.Request, p *retry.Policy) error {
+	b.req = req
+	if req.Body == nil || req.Body == http.NoBody || req.GetBody != nil {
+		return nil
+	}
+	if req.ContentLength <= 0 || req.ContentLength > int64(p.BodyCap()) || p.MaxAttempts() < 2 {
+		b.first = &onceBody{rc: req.Body}
+		return nil
+	}
+	data := make([]byte, req.ContentLength)
+	_, err := io.ReadFull(req.Body, data)
+	extra, _ := req.Body.Read(make([]byte, 1))
+	_ = req.Body.Close() // what was wanted of it is here
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("request body is shorter than its Content-Length of %d", req.ContentLength)
+	case err != nil:
+		return fmt.Errorf("read request body: %w", err)
+	case extra > 0:
+		return fmt.Errorf("request body is longer than its Content-Length of %d", req.ContentLength)
+	}
+	b.data, b.held = data, true
+	return nil
+}
+
+// next returns the body of the next attempt. It must not be called again
+// unless again has said so.
+func (b *replayBody) next() io.ReadCloser {
+	used := b.used
+	b.used = true
+	switch {
+	case b.held:
+		return io.NopCloser(bytes.NewReader(b.data))
+	case b.first != nil:
+		return b.first
+	case b.req.Body == nil || b.req.Body == http.NoBody:
+		return b.req.Body
+	case !used:
+		return b.req.Body
+	}
+	body, err := b.req.GetBody()
+	if err != nil {
+		return failedBody{fmt.Errorf("make the request body again: %w", err)}
+	}
+	return body
+}
+
+// rewind returns what net/http may use to send the body again by itself. It
+// does so on a connection that died while idle: for a request that is not
+// idempotent only when nothing was written, which is always right; for others
+// at will, which the policy is there to decide.
+func (b *replayBody) rewind(idempotent bool) func() (io.ReadCloser, error) {
+	switch {
+	case idempotent:
+		return nil
+	case b.held:
+		return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.data)), nil }
+	default:
+		return b.req.GetBody
+	}
+}
+
+// again reports whether the body can be sent once more, whole.
+func (b *replayBody) again() bool {
+	return b.first == nil || !b.first.touched.Load()
+}
+
+// close ends the use of the body.
+func (b *replayBody) close() {
+	switch {
+	case b.first != nil:
+		_ = b.first.rc.Close()
+	case !b.used && b.req.Body != nil && !b.held:
+		_ = b.req.Body.Close()
+	}
+}
+
+// onceBody is a body that cannot be made again. It outlives the attempt that
+// closes it, so that another attempt can have it if nothing of it was read.
+type onceBody struct {
+	rc      io.ReadCloser
+	touched atomic.Bool
+}
+
+func (b *onceBody) Read(p []byte) (int, error) {
+	b.touched.Store(true)
+	return b.rc.Read(p)
+}
+
+// Close keeps an untouched body open: the call closes it at its end.
+func (b *onceBody) Close() error {
+	if !b.touched.Load() {
+		return nil
+	}
+	return b.rc.Close()
+}
+
+// failedBody is a body that cannot be read.
+type failedBody struct{ err error }
+
+func (b failedBody) Read([]byte) (int, error) { return 0, b.err }
+func (b failedBody) Close() error             { return nil }
+
+// responseBody is the body of the response that the caller gets. The attempt
+// and the call end with it.
+type responseBody struct {
+	attempt *attempt
+	rc      io.ReadCloser
+	n       int64 // bytes read
+	ended   atomic.Bool
+}
+
+// writableBody is the body of a response that switched protocols.
+type writableBody struct {
+	*responseBody
+	io.Writer
+}
+
+func newResponseBody(a *attempt) io.ReadCloser {
+	b := &responseBody{attempt: a, rc: a.resp.Body}
+	if a.resp.Body == http.NoBody || a.resp.ContentLength == 0 && a.resp.StatusCode != http.StatusSwitchingProtocols {
+		_ = a.resp.Body.Close() // there is nothing in it
+		b.end(nil)
+		return http.NoBody
+	}
+	if w, ok := a.resp.Body.(io.Writer); ok {
+		return writableBody{b, w}
+	}
+	return b
+}
+
+// Read reads the body. When it ends, well or not, so does the call.
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.rc.Read(p)
+	b.n += int64(n)
+	if limit := b.attempt.call.svc.policy.ResponseBytes; limit > 0 && b.n > limit {
+		over := b.n - limit
+		n -= int(min(over, int64(n)))
+		err = fmt.Errorf("%w: more than %d bytes", ErrBodyTooLarge, limit)
+		b.attempt.cancel(err)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		b.end(nil)
+	default:
+		err = b.attempt.cause(err)
+		b.end(err)
+	}
+	return n, err
+}
+
+// Close ends the call. A caller that closes early has what it wanted: that is
+// no failure.
+func (b *responseBody) Close() error {
+	b.end(nil)
+	return b.rc.Close()
+}
+
+func (b *responseBody) end(err error) {
+	if !b.ended.CompareAndSwap(false, true) {
+		return
+	}
+	a, k := b.attempt, b.attempt.call
+	if err != nil {
+		a.outcome = k.bodyOutcome(err)
+		err = &Error{Service: k.svc.name, Instance: a.instance.ID, Attempts: k.n, Sent: true, Err: err}
+	}
+	a.end(err)
+	k.end(err, a.outcome)
+}
+
+// bodyOutcome sorts an error of the response body.
+func (k *call) bodyOutcome(err error) Outcome {
+	switch {
+	case k.req.Context().Err() != nil || errors.Is(err, context.Canceled):
+		return Cancelled
+	case errors.Is(err, ErrTimeout):
+		return Timeout
+	default:
+		return Failure
+	}
+}

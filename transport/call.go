@@ -1,0 +1,297 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/limit"
+	"github.com/gabion-go/gabion/transport/retry"
+)
+
+// minAttempt is the least time that must be left for an attempt to be started:
+// one that cannot finish is not worth its cost.
+const minAttempt = 5 * time.Millisecond
+
+// call is one call on its way.
+type call struct {
+	svc      *service
+	req      *http.Request
+	ctx      context.Context // the caller's, with what the observer added
+	deadline time.Time
+	permit   breaker.Permit
+	body     replayBody
+	tried    []*balance.Endpoint
+	space    [4]*balance.Endpoint // tried's first memory
+	n        int                  // attempts made
+
+	idempotent bool // doing it twice is as good as once
+	sent       bool // a server can have seen some of the request
+	info       Call
+	ended      atomic.Bool
+}
+
+// errServer stands for a 5xx response where an error is wanted.
+var errServer = errors.New("server error")
+
+// classify tells the breaker what an outcome means. Finding no instance says
+// nothing about how the instances fare.
+func classify(err error) breaker.Outcome {
+	if err == nil {
+		return breaker.Success
+	}
+	if errors.Is(err, ErrNoInstances) || errors.Is(err, context.Canceled) {
+		return breaker.Ignored
+	}
+	return breaker.Failure
+}
+
+// startCall makes one call and returns when its response's header is there, or
+// none will come.
+func startCall(s *service, req *http.Request) (*http.Response, error) {
+	now := time.Now()
+	k := &call{svc: s, req: req, ctx: req.Context(), deadline: now.Add(s.policy.timeout())}
+	k.tried = k.space[:0]
+	k.idempotent = retry.Idempotent(req.Method, req.Header)
+	k.info = Call{Service: s.name, Method: req.Method, Request: req, Start: now}
+	if d, ok := k.ctx.Deadline(); ok && d.Before(k.deadline) {
+		k.deadline = d
+	}
+	if o := s.client.observer; o != nil {
+		k.ctx = o.StartCall(k.ctx, &k.info)
+	}
+	if err := k.admit(); err != nil {
+		closeBody(req)
+		return nil, k.fail(err, Rejected)
+	}
+	if err := k.body.init(req, &s.policy.Retry); err != nil {
+		return nil, k.fail(err, Failure)
+	}
+	return k.attempts()
+}
+
+// admit takes a place in the bulkhead and the breaker's permit. What was taken
+// is given back by end.
+func (k *call) admit() error {
+	if err := k.ctx.Err(); err != nil {
+		return err
+	}
+	s := k.svc
+	if !s.bulkhead.TryAcquire() {
+		return fmt.Errorf("%w (limit %d)", ErrBulkheadFull, s.bulkhead.Max())
+	}
+	permit, err := s.breaker.Allow(k.req.Context())
+	if err != nil {
+		s.bulkhead.Release()
+		return err
+	}
+	k.permit = permit
+	k.info.Attempts = admitted
+	return nil
+}
+
+// admitted marks a call that holds a permit and a place in the bulkhead until
+// the number of its attempts is known.
+const admitted = -1
+
+// attempts makes one attempt after the other until one is to be handed to the
+// caller.
+func (k *call) attempts() (*http.Response, error) {
+	for {
+		a, err := k.attempt()
+		if err != nil { // there was nobody to try
+			k.body.close()
+			return nil, k.fail(err, k.outcomeOf(err))
+		}
+		wait, again := k.again(a)
+		if !again {
+			return k.deliver(a)
+		}
+		a.discard()
+		if err := k.sleep(wait); err != nil {
+			k.body.close()
+			return nil, k.fail(err, k.outcomeOf(err))
+		}
+	}
+}
+
+// deliver gives the caller what the last attempt brought.
+func (k *call) deliver(a *attempt) (*http.Response, error) {
+	if a.err != nil {
+		k.giveUp(a)
+		a.end(a.err)
+		k.body.close()
+		return nil, k.fail(a.err, a.outcome)
+	}
+	if a.resp.StatusCode >= 500 {
+		k.giveUp(a)
+	} else {
+		k.svc.budget.Success()
+	}
+	k.info.Status = a.resp.StatusCode
+	a.resp.Request = k.req
+	a.resp.Body = newResponseBody(a)
+	return a.resp, nil
+}
+
+// giveUp tells the server in whose handler this call is made, if it is, that
+// retrying has been done down here, so that its callers need not.
+func (k *call) giveUp(a *attempt) {
+	retried := k.n > 1 || k.info.BudgetExhausted
+	if retried || a.resp != nil && a.resp.Header.Get(HeaderNoRetry) != "" {
+		if r := requestStateOf(k.ctx); r != nil {
+			r.noRetry.Store(true)
+		}
+	}
+}
+
+// again decides whether another attempt follows, and after which wait. It pays
+// for the attempt from the budget.
+func (k *call) again(a *attempt) (time.Duration, bool) {
+	p := &k.svc.policy.Retry
+	if !a.retryable || k.n >= p.MaxAttempts() || k.req.Context().Err() != nil || !k.body.again() {
+		return 0, false
+	}
+	wait := p.Backoff(k.n)
+	if a.rest > 0 && !(a.shed && k.othersLeft()) {
+		wait = max(wait, retry.JitterUp(a.rest))
+	}
+	if time.Until(k.deadline) < wait+minAttempt {
+		return 0, false
+	}
+	cost := retry.CostRetry
+	if a.outcome == Timeout {
+		cost = retry.CostTimeout
+	}
+	if !k.svc.budget.Take(cost) {
+		k.info.BudgetExhausted = true
+		return 0, false
+	}
+	return wait, true
+}
+
+// othersLeft reports whether there is an endpoint that was not tried yet.
+func (k *call) othersLeft() bool {
+	return k.svc.balancer.Stats().Available > len(k.tried)
+}
+
+// sleep waits for d, or until the caller gives up.
+func (k *call) sleep(d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-k.ctx.Done():
+		return context.Cause(k.ctx)
+	}
+}
+
+// pick chooses the endpoint of the next attempt. Before the registry's first
+// answer it waits, as long as an attempt may take.
+func (k *call) pick() (*balance.Endpoint, error) {
+	e, err := k.svc.balancer.Pick(k.tried)
+	if err == nil {
+		return e, nil
+	}
+	ctx, cancel := context.WithDeadline(k.ctx, k.attemptDeadline(time.Now()))
+	defer cancel()
+	if err := k.svc.awaitFirst(ctx); err != nil {
+		return nil, err
+	}
+	return k.svc.balancer.Pick(k.tried)
+}
+
+func (k *call) attemptDeadline(now time.Time) time.Time {
+	d := now.Add(k.svc.policy.attemptTimeout())
+	if k.deadline.Before(d) {
+		return k.deadline
+	}
+	return d
+}
+
+// outcomeOf sorts an error that is not of an attempt.
+func (k *call) outcomeOf(err error) Outcome {
+	switch {
+	case k.req.Context().Err() != nil:
+		return Cancelled
+	case errors.Is(err, ErrNoInstances):
+		return Rejected
+	case errors.Is(err, context.DeadlineExceeded):
+		return Timeout
+	default:
+		return Failure
+	}
+}
+
+// fail ends the call without a response.
+func (k *call) fail(err error, o Outcome) error {
+	if ctx := k.req.Context(); ctx.Err() != nil {
+		o = Cancelled
+		if !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w (%w)", ctx.Err(), err)
+		}
+	}
+	e := &Error{Service: k.svc.name, Attempts: k.n, Sent: k.sent, Err: err}
+	if len(k.tried) > 0 {
+		e.Instance = k.tried[len(k.tried)-1].ID()
+	}
+	k.end(e, o)
+	return e
+}
+
+// end records the outcome of the whole call, once, and gives back what admit
+// took.
+func (k *call) end(err error, o Outcome) {
+	if !k.ended.CompareAndSwap(false, true) {
+		return
+	}
+	held := k.info.Attempts == admitted
+	k.info.Attempts, k.info.Err, k.info.Outcome = k.n, err, o
+	k.info.Duration = time.Since(k.info.Start)
+	k.info.Resolved = k.svc.resolved.Load()
+	if held {
+		k.permit.Done(k.verdict(err, o))
+		k.svc.bulkhead.Release()
+	}
+	if obs := k.svc.client.observer; obs != nil {
+		obs.EndCall(k.ctx, &k.info)
+	}
+}
+
+// verdict is what the breaker is told of the call.
+func (k *call) verdict(err error, o Outcome) error {
+	switch {
+	case o == Success:
+		return nil
+	case o == Cancelled:
+		return context.Canceled
+	case err == nil:
+		return errServer
+	default:
+		return err
+	}
+}
+
+// criticality returns what the call's header must say, and whether it must say
+// anything.
+func (k *call) criticality() (limit.Criticality, bool) {
+	if k.req.Header.Get(HeaderCriticality) != "" {
+		return 0, false
+	}
+	if c, ok := CriticalityOf(k.ctx); ok {
+		return c, true
+	}
+	if r := requestStateOf(k.ctx); r != nil {
+		return r.criticality, true
+	}
+	return 0, false
+}

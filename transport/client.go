@@ -1,0 +1,402 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gabion-go/gabion/discovery"
+)
+
+// maxServices bounds the services that a client keeps state for, so that host
+// names from outside cannot fill the memory.
+const maxServices = 10_000
+
+// A Client calls services by name. It is an [http.RoundTripper], safe for
+// concurrent use, and keeps state per service: the watch of the registry, the
+// connections, the breaker, the balancer's statistics. Make one per process
+// and Close it at the end.
+type Client struct {
+	cfg      clientConfig
+	dir      *discovery.Directory
+	ownsDir  bool
+	observer Observer
+
+	services atomic.Pointer[map[serviceKey]*service] // copied on write under mu
+	mu       sync.Mutex
+	closed   bool
+	ctx      context.Context // ends with Close
+	cancel   context.CancelCauseFunc
+	wg       sync.WaitGroup
+}
+
+// serviceKey is one service over one scheme.
+type serviceKey struct {
+	host string
+	tls  bool
+}
+
+type clientConfig struct {
+	policy     Policy
+	policies   map[string]Policy
+	locals     map[string]local
+	observers  observers
+	log        *slog.Logger
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	tls        *tls.Config
+	protocols  *http.Protocols
+	connAge    time.Duration
+	idle       time.Duration
+	maxConns   int
+	fallbacks  map[string]FallbackFunc
+	everything FallbackFunc
+}
+
+// A ClientOption changes how a [Client] works.
+type ClientOption interface{ apply(*clientConfig) }
+
+type clientOption func(*clientConfig)
+
+func (f clientOption) apply(c *clientConfig) { f(c) }
+
+// WithPolicy sets the policy of services that have none of their own. Default
+// the zero Policy, that is, the documented defaults.
+func WithPolicy(p Policy) ClientOption {
+	return clientOption(func(c *clientConfig) { c.policy = p })
+}
+
+// WithServicePolicy sets the policy of one service.
+func WithServicePolicy(service string, p Policy) ClientOption {
+	return clientOption(func(c *clientConfig) { c.policies[service] = p })
+}
+
+// WithObserver adds an observer. The first one given is the outermost.
+func WithObserver(o Observer) ClientOption {
+	return clientOption(func(c *clientConfig) { c.observers = append(c.observers, o) })
+}
+
+// WithLogger sets where work without a caller, such as a registry watch that
+// fails, is logged. Default nowhere.
+func WithLogger(l *slog.Logger) ClientOption {
+	return clientOption(func(c *clientConfig) { c.log = l })
+}
+
+// WithDialer sets how connections are made. Default a net.Dialer with a limit
+// of 1 s.
+func WithDialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) ClientOption {
+	return clientOption(func(c *clientConfig) { c.dial = dial })
+}
+
+// WithTLS sets the configuration of https connections. The name that a
+// server's certificate must carry is the service's, unless cfg.ServerName says
+// otherwise. cfg is cloned.
+func WithTLS(cfg *tls.Config) ClientOption {
+	return clientOption(func(c *clientConfig) { c.tls = cfg.Clone() })
+}
+
+// WithProtocols sets the HTTP versions to speak. Default HTTP/1.1, and HTTP/2
+// where TLS negotiates it; SetUnencryptedHTTP2 without SetHTTP1 gives HTTP/2
+// with prior knowledge.
+func WithProtocols(p *http.Protocols) ClientOption {
+	return clientOption(func(c *clientConfig) { c.protocols = p })
+}
+
+// WithMaxConnAge sets how long a connection gets new requests, so that
+// changed addresses, certificates and load balancers are noticed. Default
+// 5 min, spread by 10 %; zero or less is for ever.
+func WithMaxConnAge(d time.Duration) ClientOption {
+	return clientOption(func(c *clientConfig) { c.connAge = d })
+}
+
+// WithMaxConns bounds the connections to one endpoint; further requests wait
+// for one within their time. Default 1024, the same as the bulkhead's.
+func WithMaxConns(n int) ClientOption {
+	return clientOption(func(c *clientConfig) { c.maxConns = n })
+}
+
+// WithIdle sets after how long without calls a service is forgotten: its
+// watch, statistics and connections. Default 10 min.
+func WithIdle(d time.Duration) ClientOption {
+	return clientOption(func(c *clientConfig) { c.idle = d })
+}
+
+// WithLocal adds a handler in this process as an endpoint of service, called
+// without a socket but through the same policy. weight is as in
+// discovery.Instance. If the registry knows instances too, calls are balanced
+// over all of them.
+func WithLocal(service string, h http.Handler, weight int) ClientOption {
+	return clientOption(func(c *clientConfig) { c.locals[service] = local{h, weight} })
+}
+
+// A FallbackFunc answers a call in place of a service that could not. err is
+// the [*Error] that the caller would have got, or nil when the service
+// answered with a server error. ctx is the caller's; what remains of its
+// deadline bounds the fallback. The response must be complete as from an
+// http.RoundTripper; returning an error gives the caller that error joined
+// with err.
+type FallbackFunc func(ctx context.Context, req *http.Request, err error) (*http.Response, error)
+
+// WithFallback sets what answers calls to service that were refused or failed,
+// or were answered with 5xx, when the caller has not given up. An empty
+// service stands for all that have none of their own.
+func WithFallback(service string, f FallbackFunc) ClientOption {
+	return clientOption(func(c *clientConfig) {
+		if service == "" {
+			c.everything = f
+			return
+		}
+		c.fallbacks[service] = f
+	})
+}
+
+// NewClient returns a client that finds instances through r. If r is a
+// [*discovery.Directory] it is shared and stays the caller's to close. The
+// error joins every invalid policy.
+func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
+	cfg := clientConfig{
+		policies: map[string]Policy{}, locals: map[string]local{}, fallbacks: map[string]FallbackFunc{},
+		log: slog.New(slog.DiscardHandler), connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
+		dial: (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
+	}
+	for _, o := range opts {
+		o.apply(&cfg)
+	}
+	var errs []error
+	if err := cfg.policy.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("transport: default policy: %w", err))
+	}
+	for name, p := range cfg.policies {
+		if err := p.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("transport: policy of %q: %w", name, err))
+		}
+	}
+	if r == nil {
+		errs = append(errs, errors.New("transport: no resolver"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, observer: cfg.observers}
+	if len(cfg.observers) == 1 {
+		c.observer = cfg.observers[0]
+	}
+	dir, shared := r.(*discovery.Directory)
+	if !shared {
+		dir = discovery.NewDirectory(r)
+	}
+	c.dir, c.ownsDir = dir, !shared
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.services.Store(&map[serviceKey]*service{})
+	c.wg.Go(c.sweep)
+	return c, nil
+}
+
+// HTTPClient returns an [http.Client] over c. It follows no redirect to
+// another host, so that credentials stay with the service they were meant for.
+// It has no Timeout of its own: the policy has.
+func (c *Client) HTTPClient() *http.Client {
+	return &http.Client{Transport: c, CheckRedirect: sameHost}
+}
+
+func sameHost(req *http.Request, via []*http.Request) error {
+	if len(via) >= 10 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// RoundTrip makes one call. It follows the rules of [http.RoundTripper]: the
+// request is not changed, its body is always closed, and a response of any
+// status is not an error.
+func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
+	svc, err := c.service(req.URL)
+	if err != nil {
+		closeBody(req)
+		return nil, &Error{Service: hostOf(req.URL), Err: err}
+	}
+	resp, err := startCall(svc, req)
+	if f := c.fallback(svc.name); f != nil {
+		return withFallback(f, req, resp, err)
+	}
+	return resp, err
+}
+
+func (c *Client) fallback(service string) FallbackFunc {
+	if f := c.cfg.fallbacks[service]; f != nil {
+		return f
+	}
+	return c.cfg.everything
+}
+
+// withFallback replaces a failure by f's answer.
+func withFallback(f FallbackFunc, req *http.Request, resp *http.Response, err error) (*http.Response, error) {
+	failed := err != nil && Unavailable(err) || err == nil && resp.StatusCode >= 500
+	if !failed || req.Context().Err() != nil {
+		return resp, err
+	}
+	substitute, ferr := f(req.Context(), req, err)
+	if ferr != nil {
+		if err == nil {
+			return resp, nil // the service's own answer is better than none
+		}
+		return nil, errors.Join(err, ferr)
+	}
+	if resp != nil {
+		discard(resp.Body)
+	}
+	substitute.Request = req
+	return substitute, nil
+}
+
+// Services returns the state of every service that the client knows, in no
+// order.
+func (c *Client) Services() []ServiceState {
+	var all []ServiceState
+	for _, s := range *c.services.Load() {
+		all = append(all, s.state())
+	}
+	return all
+}
+
+// PolicyFor returns the policy in force for service.
+func (c *Client) PolicyFor(service string) Policy {
+	if p, ok := c.cfg.policies[service]; ok {
+		return p
+	}
+	return c.cfg.policy
+}
+
+// CloseIdleConnections closes connections that carry no request.
+func (c *Client) CloseIdleConnections() {
+	for _, s := range *c.services.Load() {
+		s.closeIdle()
+	}
+}
+
+// Close stops every watch, closes idle connections and waits for the client's
+// goroutines. Calls in flight may finish; new ones fail with [ErrClosed]. A
+// second Close does nothing.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	again := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if again {
+		return nil
+	}
+	c.cancel(ErrClosed)
+	c.wg.Wait()
+	for _, s := range *c.services.Load() {
+		s.close()
+	}
+	if c.ownsDir {
+		return c.dir.Close()
+	}
+	return nil
+}
+
+// service returns the state for the service that u names, made on demand.
+func (c *Client) service(u *url.URL) (*service, error) {
+	key := serviceKey{host: u.Host, tls: u.Scheme == "https"}
+	if s := (*c.services.Load())[key]; s != nil {
+		s.used.Store(true)
+		return s, nil
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("URL scheme %.20q, want http or https", u.Scheme)
+	}
+	return c.addService(key)
+}
+
+func (c *Client) addService(key serviceKey) (*service, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := *c.services.Load()
+	if s := known[key]; s != nil {
+		return s, nil
+	}
+	if c.closed {
+		return nil, ErrClosed
+	}
+	if len(known) >= maxServices {
+		return nil, fmt.Errorf("%d services are in use already, no room for another", maxServices)
+	}
+	s, err := newService(c, key)
+	if err != nil {
+		return nil, err
+	}
+	next := maps.Clone(known)
+	next[key] = s
+	c.services.Store(&next)
+	return s, nil
+}
+
+// sweep forgets services that nobody has called for the idle time.
+func (c *Client) sweep() {
+	tick := time.NewTicker(max(c.cfg.idle/2, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+			c.forgetIdle()
+		}
+	}
+}
+
+// forgetIdle drops services unused for two ticks running that have nothing in
+// flight.
+func (c *Client) forgetIdle() {
+	c.mu.Lock()
+	known := *c.services.Load()
+	next := maps.Clone(known)
+	var gone []*service
+	for key, s := range known {
+		if s.used.Swap(false) || s.bulkhead.InFlight() > 0 {
+			s.idleTicks = 0
+			continue
+		}
+		if s.idleTicks++; s.idleTicks >= 2 {
+			delete(next, key)
+			gone = append(gone, s)
+		}
+	}
+	if len(gone) > 0 {
+		c.services.Store(&next)
+	}
+	c.mu.Unlock()
+	for _, s := range gone {
+		s.close()
+	}
+}
+
+// hostOf is how a URL's target is named in errors: without userinfo.
+func hostOf(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return u.Host
+}
+
+// external reports whether host is an address of its own and not the name of a
+// service: an IP address, a host with a port, or a dotted domain name.
+func external(host string) bool {
+	return strings.ContainsAny(host, ".:[]")
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close() // nothing can be done about it, as in net/http
+	}
+}

@@ -1,0 +1,31 @@
+// Package transport carries calls between services over HTTP.
+//
+// On the calling side a [Client] is an [http.RoundTripper] whose URLs name
+// services instead of machines:
+//
+//	client := &http.Client{Transport: c}
+//	resp, err := client.Get("http://pricing/v1/quote")
+//
+// Every call walks the same path: it gets a deadline, a place in the service's
+// bulkhead and the consent of the service's circuit breaker; then attempts are
+// made, each on one endpoint that the balancer picks, until one succeeds or
+// the retry policy, the retry budget or the deadline says stop. The outcome is
+// known when the response body has ended, and is recorded once, for the
+// breaker, the balancer and the observer together.
+//
+// A URL whose host is an IP address, has a port or is a dotted domain name is
+// not looked up: it is a single endpoint of its own under the same policy.
+//
+// On the serving side [NewServer] puts limits of time, size and concurrency
+// around an [http.Handler], adopts the caller's deadline, contains panics and
+// drains in order.
+//
+// # Errors
+//
+// A call that brought no response fails with an [*Error]. It matches
+// [ErrNoInstances], [ErrBulkheadFull], [ErrTimeout], [ErrAttemptTimeout],
+// [ErrClosed], [ErrBodyTooLarge] or, from package breaker, ErrOpen with
+// errors.Is, and says whether the request can have reached a server
+// ([Error.Sent]). A call that brought a response, whatever its status, is not
+// an error, as everywhere in net/http.
+package transport

@@ -1,0 +1,138 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/limit"
+)
+
+// Headers that gabion's clients and servers speak, in canonical form.
+const (
+	// HeaderTimeout carries the milliseconds that are left to the caller.
+	HeaderTimeout = "X-Envoy-Expected-Rq-Timeout-Ms"
+	// HeaderAttempt is 1 for the first attempt of a call.
+	HeaderAttempt = "X-Envoy-Attempt-Count"
+	// HeaderCriticality is one of critical_plus, critical, sheddable_plus and
+	// sheddable.
+	HeaderCriticality = "X-Gabion-Criticality"
+	// HeaderNoRetry marks an error of a server that has already retried
+	// downstream, so that callers above do not retry again.
+	HeaderNoRetry = "X-Gabion-No-Retry"
+	// HeaderShed marks a 503 that was answered before any work was done.
+	HeaderShed = "X-Gabion-Shed"
+	// HeaderLoad carries a server's load report in ORCA's text form.
+	HeaderLoad = "Endpoint-Load-Metrics"
+	// HeaderIdempotencyKey makes a POST or PATCH retryable.
+	HeaderIdempotencyKey = "Idempotency-Key"
+)
+
+// Other spellings of the caller's deadline that servers honour.
+const (
+	headerConnectTimeout = "Connect-Timeout-Ms"
+	headerGRPCTimeout    = "Grpc-Timeout"
+)
+
+// maxTimeout is the longest time that a header can ask for; more is cut.
+const maxTimeout = 24 * time.Hour
+
+// CallerTimeout returns the least time that any of the request's headers gives
+// it: X-Envoy-Expected-Rq-Timeout-Ms, Connect-Timeout-Ms and Grpc-Timeout. ok
+// is false when none is there that can be understood.
+func CallerTimeout(h http.Header) (d time.Duration, ok bool) {
+	least := func(v time.Duration, valid bool) {
+		if valid && (!ok || v < d) {
+			d, ok = v, true
+		}
+	}
+	if v := h.Get(HeaderTimeout); v != "" {
+		least(parseMillis(v))
+	}
+	if v := h.Get(headerConnectTimeout); v != "" {
+		least(parseMillis(v))
+	}
+	if v := h.Get(headerGRPCTimeout); v != "" {
+		least(parseGRPCTimeout(v))
+	}
+	return d, ok
+}
+
+// parseMillis reads a decimal number of milliseconds of at most ten digits.
+func parseMillis(s string) (time.Duration, bool) {
+	if len(s) > 10 || !digits(s) {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	return min(time.Duration(n)*time.Millisecond, maxTimeout), true
+}
+
+// parseGRPCTimeout reads gRPC's form: up to eight digits and a unit.
+func parseGRPCTimeout(s string) (time.Duration, bool) {
+	if len(s) < 2 || len(s) > 9 || !digits(s[:len(s)-1]) {
+		return 0, false
+	}
+	units := map[byte]time.Duration{
+		'H': time.Hour, 'M': time.Minute, 'S': time.Second,
+		'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+	}
+	unit, known := units[s[len(s)-1]]
+	n, err := strconv.ParseInt(s[:len(s)-1], 10, 64)
+	if err != nil || !known {
+		return 0, false
+	}
+	if time.Duration(n) > maxTimeout/unit {
+		return maxTimeout, true
+	}
+	return time.Duration(n) * unit, true
+}
+
+func digits(s string) bool {
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// parseLoad returns the requests in flight that an ORCA text report names, or
+// -1 if it names none.
+func parseLoad(s string) int {
+	s, ok := strings.CutPrefix(s, "TEXT ")
+	if !ok || len(s) > 1024 {
+		return -1
+	}
+	for field := range strings.SplitSeq(s, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+		if name != "named_metrics.rif" {
+			continue
+		}
+		f, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(f >= 0 && f <= 1e9) {
+			return -1
+		}
+		return int(f)
+	}
+	return -1
+}
+
+// criticalityKey is the context key of a call's criticality.
+type criticalityKey struct{}
+
+// WithCriticality returns a context whose calls are of criticality c, on this
+// hop and all that follow.
+func WithCriticality(ctx context.Context, c limit.Criticality) context.Context {
+	return context.WithValue(ctx, criticalityKey{}, c)
+}
+
+// CriticalityOf returns the criticality of ctx and whether one was set.
+func CriticalityOf(ctx context.Context) (limit.Criticality, bool) {
+	c, ok := ctx.Value(criticalityKey{}).(limit.Criticality)
+	return c, ok
+}

@@ -1,0 +1,250 @@
+package instrument
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/observe/metrics"
+	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/limit"
+)
+
+// scope is the instrumentation scope of all spans.
+const scope = "github.com/gabion-go/gabion/transport"
+
+// Client returns an observer that counts calls and attempts in m, shows the
+// state of every called service there, and makes a span for each call with one
+// for each attempt below it, whose context travels in the request's header by
+// prop. A nil m, or nil tp, leaves metrics or spans out.
+func Client(m *metrics.Metrics, tp trace.TracerProvider, prop propagation.TextMapPropagator) transport.Observer {
+	c := &client{metrics: m, prop: prop}
+	if tp != nil {
+		c.tracer = tp.Tracer(scope)
+	}
+	return c
+}
+
+type client struct {
+	metrics *metrics.Metrics
+	tracer  trace.Tracer
+	prop    propagation.TextMapPropagator
+	handles sync.Map // service name -> *metrics.Client
+}
+
+// handle returns the metrics of a service. Names that never resolved share
+// one.
+func (c *client) handle(call *transport.Call) *metrics.Client {
+	name := call.Service
+	if !call.Resolved {
+		name = metrics.Unknown
+	}
+	if h, ok := c.handles.Load(name); ok {
+		return h.(*metrics.Client)
+	}
+	h, _ := c.handles.LoadOrStore(name, c.metrics.Client(name))
+	return h.(*metrics.Client)
+}
+
+func (c *client) StartCall(ctx context.Context, call *transport.Call) context.Context {
+	if c.tracer == nil {
+		return ctx
+	}
+	ctx, span := c.tracer.Start(ctx, method(call.Method)+" "+call.Service)
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("http.request.method", method(call.Method)),
+			attribute.String("server.address", call.Service),
+		)
+	}
+	return ctx
+}
+
+func (c *client) EndCall(ctx context.Context, call *transport.Call) {
+	if c.metrics != nil {
+		c.count(ctx, call)
+	}
+	if c.tracer == nil {
+		return
+	}
+	span := trace.SpanFromContext(ctx)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("gabion.attempts", call.Attempts))
+		describe(span, call.Status, call.Err, call.Outcome)
+	}
+	span.End()
+}
+
+func (c *client) count(ctx context.Context, call *transport.Call) {
+	h := c.handle(call)
+	h.RequestExemplar(ctx, call.Method, call.Status, errorType(call.Err, call.Outcome), call.Duration)
+	if call.BudgetExhausted {
+		h.BudgetExhausted()
+	}
+	if call.Attempts > 0 {
+		return
+	}
+	h.Attempt(attemptOutcome(call.Outcome), metrics.First)
+	if reason, limited := rejection(call.Err); limited {
+		h.Rejected(reason, criticality(ctx, call))
+	}
+}
+
+// rejection returns the limit that refused a call, if one did.
+func rejection(err error) (metrics.Reason, bool) {
+	switch {
+	case errors.Is(err, transport.ErrBulkheadFull):
+		return metrics.ReasonBulkhead, true
+	case errors.Is(err, breaker.ErrOpen):
+		return metrics.ReasonBreaker, true
+	default:
+		return "", false
+	}
+}
+
+func criticality(ctx context.Context, call *transport.Call) string {
+	if v := call.Request.Header.Get(transport.HeaderCriticality); v != "" {
+		return limit.ParseCriticality(v).String()
+	}
+	c, ok := transport.CriticalityOf(ctx)
+	if !ok {
+		c = limit.Critical
+	}
+	return c.String()
+}
+
+func (c *client) StartAttempt(ctx context.Context, call *transport.Call, a *transport.Attempt) context.Context {
+	if c.tracer == nil {
+		return ctx
+	}
+	ctx, span := c.tracer.Start(ctx, method(call.Method), trace.WithSpanKind(trace.SpanKindClient))
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("http.request.method", method(call.Method)),
+			attribute.String("server.address", call.Service),
+			attribute.String("network.peer.address", a.Instance.Addr),
+			attribute.String("gabion.instance.id", a.Instance.ID),
+			attribute.String("gabion.attempt.kind", a.Kind.String()),
+		)
+		if a.N > 1 {
+			span.SetAttributes(attribute.Int("http.request.resend_count", a.N-1))
+		}
+	}
+	if c.prop != nil {
+		c.prop.Inject(ctx, propagation.HeaderCarrier(a.Header))
+	}
+	return ctx
+}
+
+func (c *client) EndAttempt(ctx context.Context, call *transport.Call, a *transport.Attempt) {
+	if c.metrics != nil {
+		kind := metrics.First
+		if a.Kind == transport.Retry {
+			kind = metrics.Retry
+		}
+		c.handle(call).Attempt(attemptOutcome(a.Outcome), kind)
+	}
+	if c.tracer == nil {
+		return
+	}
+	span := trace.SpanFromContext(ctx)
+	if span.IsRecording() {
+		describe(span, a.Status, a.Err, a.Outcome)
+	}
+	span.End()
+}
+
+func (c *client) StartService(s transport.ServiceState) func() {
+	if c.metrics == nil {
+		return nil
+	}
+	unsubscribe := s.Breaker.Subscribe(func(e breaker.Event) {
+		c.metrics.BreakerTransition(s.Name, e.To.String())
+	})
+	remove := c.metrics.AddService(s.Name, func() metrics.ServiceStats {
+		b := s.Balancer.Stats()
+		return metrics.ServiceStats{
+			BreakerState: int(s.Breaker.State()),
+			Available:    b.Available, Ejected: b.Ejected, Draining: b.Draining, Panic: b.Panic,
+			ClientInflight: s.Bulkhead.InFlight(), ClientMax: s.Bulkhead.Max(),
+		}
+	})
+	return func() {
+		unsubscribe()
+		remove()
+		c.handles.Delete(s.Name)
+		c.metrics.Forget(s.Name)
+	}
+}
+
+// describe puts on a span how it ended.
+func describe(span trace.Span, status int, err error, o transport.Outcome) {
+	if status != 0 {
+		span.SetAttributes(attribute.Int("http.response.status_code", status))
+	}
+	switch {
+	case err != nil:
+		kind := errorType(err, o)
+		span.SetAttributes(attribute.String("error.type", kind))
+		span.SetStatus(codes.Error, kind) // the text of an error may hold what no trace should
+	case status >= 400:
+		span.SetAttributes(attribute.String("error.type", strconv.Itoa(status)))
+		span.SetStatus(codes.Error, "")
+	}
+}
+
+// errorType is a word of few for why a call failed, empty if it did not.
+func errorType(err error, o transport.Outcome) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, breaker.ErrOpen):
+		return "breaker_open"
+	case errors.Is(err, transport.ErrBulkheadFull):
+		return "bulkhead_full"
+	case errors.Is(err, transport.ErrNoInstances):
+		return "no_instances"
+	case errors.Is(err, transport.ErrBodyTooLarge):
+		return "body_too_large"
+	case o == transport.Timeout:
+		return "timeout"
+	case o == transport.Cancelled:
+		return "cancelled"
+	default:
+		return "connection"
+	}
+}
+
+func attemptOutcome(o transport.Outcome) metrics.Outcome {
+	switch o {
+	case transport.Success:
+		return metrics.Success
+	case transport.Rejected:
+		return metrics.Rejected
+	case transport.Cancelled:
+		return metrics.Cancelled
+	case transport.Timeout:
+		return metrics.Timeout
+	default:
+		return metrics.Failure
+	}
+}
+
+// method bounds what an HTTP method can be in names and attributes.
+func method(m string) string {
+	switch m {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY":
+		return m
+	case "":
+		return "GET"
+	default:
+		return metrics.Other
+	}
+}

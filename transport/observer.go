@@ -1,0 +1,185 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/limit"
+)
+
+// An Observer is told what happens to a client's calls: this is how metrics
+// and traces are made without this package knowing any library for them. Its
+// methods run on the path of every call and must be quick; they may be called
+// by many goroutines at once. The structs they are given belong to the call
+// and must not be kept.
+type Observer interface {
+	// StartCall begins a call. The context that it returns is that of the
+	// call's attempts.
+	StartCall(ctx context.Context, c *Call) context.Context
+	// StartAttempt begins an attempt, ctx being that of the call. It may add
+	// headers to a.Header. The context that it returns is that of the request
+	// on the wire.
+	StartAttempt(ctx context.Context, c *Call, a *Attempt) context.Context
+	// EndAttempt ends the attempt that began with the same ctx as was
+	// returned by StartAttempt: for the attempt that answers the call, when
+	// the response body has ended.
+	EndAttempt(ctx context.Context, c *Call, a *Attempt)
+	// EndCall ends the call, after its last attempt. Every call that began
+	// ends exactly once.
+	EndCall(ctx context.Context, c *Call)
+	// StartService tells that the client keeps state for a service from now
+	// on. The function that it returns, if any, is called when it no longer
+	// does.
+	StartService(s ServiceState) (stop func())
+}
+
+// ServiceState gives an [Observer] what a client keeps for one service. All of
+// it can be read at any time.
+type ServiceState struct {
+	Name     string
+	Breaker  *breaker.Breaker
+	Balancer *balance.Balancer
+	Bulkhead *limit.Bulkhead
+}
+
+// A Call is one call as an [Observer] sees it.
+type Call struct {
+	Service string
+	Method  string
+	// Resolved reports whether the service has ever been found. Names that
+	// have not come from who knows where and must not become metric labels.
+	Resolved bool
+	Request  *http.Request
+	Start    time.Time
+
+	// What follows is known at the end.
+
+	Duration time.Duration
+	// Status is that of the response; zero if there was none.
+	Status int
+	// Err is why there is no response, or why its body ended early.
+	Err      error
+	Outcome  Outcome
+	Attempts int
+	// BudgetExhausted reports that a retry was due but not paid for.
+	BudgetExhausted bool
+	// Fallback reports that the caller was answered by the fallback.
+	Fallback bool
+}
+
+// An Attempt is one try of a call as an [Observer] sees it.
+type Attempt struct {
+	// N counts from 1.
+	N        int
+	Kind     AttemptKind
+	Instance *discovery.Instance
+	// Header is that of the request about to be sent.
+	Header http.Header
+	Start  time.Time
+
+	// What follows is known at the end.
+
+	Duration time.Duration
+	Status   int
+	Err      error
+	Outcome  Outcome
+}
+
+// An AttemptKind says why an attempt was made.
+type AttemptKind int8
+
+// The kinds of attempts.
+const (
+	First AttemptKind = iota
+	Retry
+)
+
+// String returns "first" or "retry".
+func (k AttemptKind) String() string {
+	if k == Retry {
+		return "retry"
+	}
+	return "first"
+}
+
+// An Outcome sums up a call or an attempt.
+type Outcome int8
+
+// The outcomes.
+const (
+	// Success: a response that is no server error.
+	Success Outcome = iota
+	// Failure: no response, or a server error.
+	Failure
+	// Rejected: refused by the breaker, the bulkhead or for want of
+	// instances, before anything was sent; or refused by the server before
+	// any work.
+	Rejected
+	// Cancelled: the caller gave up.
+	Cancelled
+	// Timeout: our own time limit passed.
+	Timeout
+)
+
+// String returns the outcome in lower case.
+func (o Outcome) String() string {
+	switch o {
+	case Success:
+		return "success"
+	case Failure:
+		return "failure"
+	case Rejected:
+		return "rejected"
+	case Cancelled:
+		return "cancelled"
+	default:
+		return "timeout"
+	}
+}
+
+// observers tells several observers, the first one outermost.
+type observers []Observer
+
+func (os observers) StartCall(ctx context.Context, c *Call) context.Context {
+	for _, o := range os {
+		ctx = o.StartCall(ctx, c)
+	}
+	return ctx
+}
+
+func (os observers) StartAttempt(ctx context.Context, c *Call, a *Attempt) context.Context {
+	for _, o := range os {
+		ctx = o.StartAttempt(ctx, c, a)
+	}
+	return ctx
+}
+
+func (os observers) EndAttempt(ctx context.Context, c *Call, a *Attempt) {
+	for i := range os {
+		os[len(os)-1-i].EndAttempt(ctx, c, a)
+	}
+}
+
+func (os observers) EndCall(ctx context.Context, c *Call) {
+	for i := range os {
+		os[len(os)-1-i].EndCall(ctx, c)
+	}
+}
+
+func (os observers) StartService(s ServiceState) func() {
+	var stops []func()
+	for _, o := range os {
+		if stop := o.StartService(s); stop != nil {
+			stops = append(stops, stop)
+		}
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package transport
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/limit"
+	"github.com/gabion-go/gabion/transport/retry"
+)
+
+// Defaults of a [Policy].
+const (
+	DefaultTimeout        = 5 * time.Second
+	DefaultAttemptTimeout = 2 * time.Second
+)
+
+// A Policy says how calls to one service are made. It is plain data, and the
+// zero value of every field stands for its default, so that the zero Policy is
+// the one to start with. In JSON, durations are strings such as "250ms".
+type Policy struct {
+	// Timeout bounds a whole call: all attempts, the waits between them and
+	// the response body. A caller's earlier deadline holds. Default 5 s.
+	Timeout time.Duration
+	// AttemptTimeout bounds one attempt up to the response's header. Default
+	// 2 s; what is left of the call's time bounds it too.
+	AttemptTimeout time.Duration
+	// ResponseBytes is the most a response body may have, counted as it is
+	// read. Zero is no limit; past it, reading fails with ErrBodyTooLarge.
+	ResponseBytes int64
+	// Retry says when a failed attempt is followed by another.
+	Retry retry.Policy
+	// Breaker says when to stop calling the service as a whole.
+	Breaker breaker.Settings
+	// Balance says which instance gets a call.
+	Balance balance.Policy
+	// Limit bounds the calls in flight.
+	Limit limit.Policy
+}
+
+// policyJSON is Policy as it is written down.
+type policyJSON struct {
+	Timeout        duration.Duration `json:"timeout,omitzero"`
+	AttemptTimeout duration.Duration `json:"attempt_timeout,omitzero"`
+	ResponseBytes  int64             `json:"response_bytes,omitzero"`
+	Retry          retry.Policy      `json:"retry,omitzero"`
+	Breaker        breaker.Settings  `json:"breaker,omitzero"`
+	Balance        balance.Policy    `json:"balance,omitzero"`
+	Limit          limit.Policy      `json:"limit,omitzero"`
+}
+
+// MarshalJSON writes the fields that are set.
+func (p Policy) MarshalJSON() ([]byte, error) {
+	return json.Marshal(policyJSON{
+		Timeout:        duration.Duration(p.Timeout),
+		AttemptTimeout: duration.Duration(p.AttemptTimeout),
+		ResponseBytes:  p.ResponseBytes,
+		Retry:          p.Retry, Breaker: p.Breaker, Balance: p.Balance, Limit: p.Limit,
+	})
+}
+
+// UnmarshalJSON reads a policy; fields that are absent keep their value. It
+// checks form only: call [Policy.Validate] for the rest.
+func (p *Policy) UnmarshalJSON(data []byte) error {
+	j := policyJSON{
+		Timeout:        duration.Duration(p.Timeout),
+		AttemptTimeout: duration.Duration(p.AttemptTimeout),
+		ResponseBytes:  p.ResponseBytes,
+		Retry:          p.Retry, Breaker: p.Breaker, Balance: p.Balance, Limit: p.Limit,
+	}
+	if err := json.Unmarshal(data, &j); err != nil {
+		return err
+	}
+	*p = Policy{
+		Timeout: time.Duration(j.Timeout), AttemptTimeout: time.Duration(j.AttemptTimeout),
+		ResponseBytes: j.ResponseBytes,
+		Retry:         j.Retry, Breaker: j.Breaker, Balance: j.Balance, Limit: j.Limit,
+	}
+	return nil
+}
+
+// Validate reports every setting that makes no sense, joined.
+func (p Policy) Validate() error {
+	var errs []error
+	negative := func(name string, d time.Duration) {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("transport: policy: %s is %v, must not be negative", name, d))
+		}
+	}
+	negative("timeout", p.Timeout)
+	negative("attempt_timeout", p.AttemptTimeout)
+	if p.ResponseBytes < 0 {
+		errs = append(errs, fmt.Errorf("transport: policy: response_bytes is %d, must not be negative", p.ResponseBytes))
+	}
+	if t, a := p.timeout(), p.AttemptTimeout; a > t {
+		errs = append(errs, fmt.Errorf("transport: policy: attempt_timeout %v is longer than timeout %v, so no attempt could time out and be retried", a, t))
+	}
+	return errors.Join(append(errs, p.Retry.Validate(), p.Breaker.Validate(), p.Balance.Validate(), p.Limit.Validate())...)
+}
+
+func (p *Policy) timeout() time.Duration {
+	if p.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return p.Timeout
+}
+
+func (p *Policy) attemptTimeout() time.Duration {
+	if p.AttemptTimeout == 0 {
+		return min(DefaultAttemptTimeout, p.timeout())
+	}
+	return p.AttemptTimeout
+}

@@ -1,0 +1,147 @@
+package transport
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// responseWriter adds to a response what the server has to say and counts what
+// goes by. All optional interfaces of the writer below work through it.
+type responseWriter struct {
+	http.ResponseWriter
+	exchange  *exchange
+	status    int
+	bytes     int64
+	streaming bool // flushed or taken over: its duration says nothing of load
+	aborted   bool
+}
+
+// Unwrap serves http.ResponseController.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *responseWriter) WriteHeader(status int) {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	if w.status == 0 {
+		w.status = status
+		w.mark()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// mark sets the headers that every response of the server carries.
+func (w *responseWriter) mark() {
+	x, h := w.exchange, w.Header()
+	if w.status >= 500 && x.state.noRetry.Load() {
+		h.Set(HeaderNoRetry, "1")
+	}
+	if x.server.drainCtx.Err() != nil {
+		h.Set("Connection", "close")
+	}
+	if x.info.Header[HeaderAttempt] != nil {
+		h[HeaderLoad] = []string{x.server.load.text(x.server.limiter.InFlight())}
+	}
+}
+
+func (w *responseWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom lets the writer below copy files without a detour through memory.
+func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.bytes += n
+	return n, err
+}
+
+func (w *responseWriter) Flush() { _ = w.FlushError() }
+
+// FlushError is Flush for http.ResponseController.
+func (w *responseWriter) FlushError() error {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	w.stream()
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack gives the connection to the handler, where the protocol has one to
+// give.
+func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.stream()
+		w.status = http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
+}
+
+// stream notes that the response is not over when the work is: its place among
+// the limited ones goes to somebody else.
+func (w *responseWriter) stream() {
+	if w.streaming {
+		return
+	}
+	w.streaming = true
+	if t := w.exchange.state.ticket; t != nil {
+		t.Stream()
+	}
+}
+
+// Stream returns a handler for routes that stream: the server's read and write
+// timeouts and its bound on the body do not apply to h. In their place every
+// write and flush must be done within perWrite, so that a client that stops
+// reading does not hold the handler for ever; zero means 30 s. The deadline
+// that a caller sent still holds. End the stream when [Draining] says so.
+func Stream(h http.Handler, perWrite time.Duration) http.Handler {
+	if perWrite <= 0 {
+		perWrite = 30 * time.Second
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctl := http.NewResponseController(w)
+		// Writers that know no deadlines have none to lift.
+		_ = ctl.SetReadDeadline(time.Time{})
+		_ = ctl.SetWriteDeadline(time.Time{})
+		if s := requestStateOf(r.Context()); s != nil && s.body != nil {
+			r.Body = s.body
+		}
+		h.ServeHTTP(&streamWriter{ResponseWriter: w, ctl: ctl, perWrite: perWrite}, r)
+	})
+}
+
+// streamWriter sets a new deadline for every write.
+type streamWriter struct {
+	http.ResponseWriter
+	ctl      *http.ResponseController
+	perWrite time.Duration
+}
+
+func (w *streamWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *streamWriter) Write(p []byte) (int, error) {
+	_ = w.ctl.SetWriteDeadline(time.Now().Add(w.perWrite))
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *streamWriter) Flush() { _ = w.FlushError() }
+
+// FlushError is Flush for http.ResponseController.
+func (w *streamWriter) FlushError() error {
+	_ = w.ctl.SetWriteDeadline(time.Now().Add(w.perWrite))
+	err := w.ctl.Flush()
+	_ = w.ctl.SetWriteDeadline(time.Time{})
+	return err
+}

@@ -1,0 +1,259 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/limit"
+)
+
+// A ServerObserver is told what happens to the requests of a [Server]. Its
+// methods run for every request and must be quick; q belongs to the request
+// and must not be kept.
+type ServerObserver interface {
+	// StartRequest begins a request. The context that it returns is that of
+	// the handler.
+	StartRequest(ctx context.Context, q *Request) context.Context
+	// EndRequest ends the request that began with the ctx that StartRequest
+	// returned.
+	EndRequest(ctx context.Context, q *Request)
+}
+
+// A Request is one request as a [ServerObserver] sees it.
+type Request struct {
+	*http.Request
+	Start time.Time
+
+	// What follows is known at the end.
+
+	Duration time.Duration
+	// Route is the ServeMux pattern that matched; empty if none did.
+	Route string
+	// Status is that of the response; 499 if the client left before one.
+	Status int
+	// Bytes counts the response's body.
+	Bytes int64
+	// Shed says why the request was refused before any work; empty if it was
+	// not.
+	Shed        string
+	Criticality limit.Criticality
+	// Panic is what the handler panicked with, nil if it did not.
+	Panic any
+}
+
+// StatusClientClosed is reported, never sent: the client left before there was
+// a response.
+const StatusClientClosed = 499
+
+// requestState is what a request's context carries through the handler.
+type requestState struct {
+	server      *Server
+	criticality limit.Criticality
+	noRetry     atomic.Bool
+	ticket      *limit.Ticket
+	body        io.ReadCloser // without the server's bound on its size
+}
+
+type requestStateKey struct{}
+
+func requestStateOf(ctx context.Context) *requestState {
+	s, _ := ctx.Value(requestStateKey{}).(*requestState)
+	return s
+}
+
+// Draining returns a channel that is closed when the server of this request
+// has begun to drain: handlers that stream should then end their stream. It
+// returns nil, which blocks for ever, when ctx is not that of a request.
+func Draining(ctx context.Context) <-chan struct{} {
+	if s := requestStateOf(ctx); s != nil {
+		return s.server.drainCtx.Done()
+	}
+	return nil
+}
+
+// exchange is one request on its way through the server.
+type exchange struct {
+	server *Server
+	w      responseWriter
+	state  requestState
+	info   Request
+	ctx    context.Context
+	body   []byte // what was read before admission
+}
+
+// ServeHTTP serves one request within the server's limits.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{server: s}
+	x.w = responseWriter{ResponseWriter: w, exchange: x}
+	x.state = requestState{server: s, criticality: limit.ParseCriticality(r.Header.Get(HeaderCriticality))}
+	x.info = Request{Request: r, Start: time.Now(), Criticality: x.state.criticality}
+	x.ctx = r.Context()
+	s.active.Add(1)
+	for _, o := range s.cfg.observers {
+		x.ctx = o.StartRequest(x.ctx, &x.info)
+	}
+	defer x.end()
+	x.serve(context.WithValue(x.ctx, requestStateKey{}, &x.state), r)
+}
+
+// serve adopts the deadline, admits and calls the handler.
+func (x *exchange) serve(ctx context.Context, r *http.Request) {
+	if d, ok := CallerTimeout(r.Header); ok {
+		if d <= 0 {
+			x.refuse(r, expired)
+			return
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	r = r.WithContext(ctx)
+	if !x.readBody(r) {
+		return
+	}
+	ticket, err := x.server.limiter.Acquire(ctx, x.state.criticality)
+	if err != nil {
+		x.refuse(r, err)
+		return
+	}
+	x.state.ticket = &ticket
+	began := time.Now()
+	defer func() {
+		ticket.Release(x.limitOutcome(ctx))
+		x.server.load.record(time.Since(began))
+		x.info.Route = r.Pattern
+	}()
+	x.call(r)
+}
+
+var expired error = &limit.ShedError{Reason: limit.ReasonExpired}
+
+// limitOutcome tells the limiter whether the time taken says something about
+// the server's load.
+func (x *exchange) limitOutcome(ctx context.Context) limit.Outcome {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return limit.Dropped
+	case x.w.streaming || ctx.Err() != nil || x.w.status >= 500:
+		return limit.Ignored
+	default:
+		return limit.Succeeded
+	}
+}
+
+// earlyBody is the size up to which a request's body is read before the
+// request takes one of the limited places, so that slow senders hold none.
+const earlyBody = 64 << 10
+
+// readBody bounds the body and, if it is small, reads it. It reports whether
+// to go on.
+func (x *exchange) readBody(r *http.Request) bool {
+	bound := x.server.cfg.settings.BodyBytes
+	if bound > 0 {
+		if r.ContentLength > bound {
+			x.w.Header().Set("Connection", "close")
+			WriteProblem(&x.w, r, Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is larger than %d bytes", bound)})
+			return false
+		}
+		x.state.body = r.Body
+		r.Body = http.MaxBytesReader(x.w.ResponseWriter, r.Body, bound)
+	}
+	if r.ContentLength <= 0 || r.ContentLength > earlyBody {
+		return true
+	}
+	x.body = make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, x.body); err != nil {
+		x.w.Header().Set("Connection", "close")
+		WriteProblem(&x.w, r, Problem{Status: http.StatusBadRequest, Detail: "the body could not be read to its end"})
+		return false
+	}
+	r.Body = &earlyReader{Reader: bytes.NewReader(x.body), Closer: r.Body}
+	x.state.body = nil
+	return true
+}
+
+// earlyReader is a body that has been read already.
+type earlyReader struct {
+	*bytes.Reader
+	io.Closer
+}
+
+// refuse answers a request that was not admitted.
+func (x *exchange) refuse(r *http.Request, err error) {
+	p := Problem{Status: http.StatusServiceUnavailable, Detail: "the server is busy, try again later"}
+	h := x.w.Header()
+	shed, ok := errors.AsType[*limit.ShedError](err)
+	switch {
+	case ok && shed.Reason != limit.ReasonExpired:
+		x.info.Shed = shed.Reason
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(max(shed.RetryAfter, time.Second).Seconds()))))
+		h.Set(HeaderShed, "1")
+	default: // the caller has given up, or its time was up before we began
+		x.info.Shed = limit.ReasonExpired
+		p = Problem{Status: http.StatusGatewayTimeout, Detail: "the deadline had passed before work began"}
+	}
+	WriteProblem(&x.w, r, p)
+}
+
+// call runs the handler. A panic becomes a 500 if nothing was sent, else the
+// end of the connection.
+func (x *exchange) call(r *http.Request) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		v := recover()
+		if v == http.ErrAbortHandler {
+			x.w.aborted = true
+			panic(v)
+		}
+		x.panicked(r, v)
+	}()
+	x.server.handler.ServeHTTP(&x.w, r)
+	returned = true
+}
+
+func (x *exchange) panicked(r *http.Request, v any) {
+	if v == nil {
+		v = "runtime.Goexit called by the handler"
+	}
+	x.info.Panic = v
+	x.server.cfg.log.ErrorContext(r.Context(), "transport: handler panicked",
+		"panic", fmt.Sprint(v), "method", r.Method, "route", r.Pattern, "stack", string(debug.Stack()))
+	if x.w.status != 0 {
+		x.w.aborted = true
+		panic(http.ErrAbortHandler)
+	}
+	clear(x.w.Header())
+	WriteProblem(&x.w, r, Problem{Status: http.StatusInternalServerError})
+}
+
+// end tells the observers.
+func (x *exchange) end() {
+	x.server.active.Add(-1)
+	x.info.Duration = time.Since(x.info.Start)
+	x.info.Bytes = x.w.bytes
+	x.info.Status = x.w.status
+	switch {
+	case x.w.status != 0:
+	case x.info.Request.Context().Err() != nil:
+		x.info.Status = StatusClientClosed
+	case x.w.aborted:
+		x.info.Status = http.StatusInternalServerError
+	default:
+		x.info.Status = http.StatusOK // net/http sends it for a handler that writes nothing
+	}
+	for i := range x.server.cfg.observers {
+		x.server.cfg.observers[len(x.server.cfg.observers)-1-i].EndRequest(x.ctx, &x.info)
+	}
+}

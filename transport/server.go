@@ -1,0 +1,274 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/limit"
+)
+
+// ServerSettings are the limits of a server. Zero fields stand for their
+// defaults; a negative duration or size lifts that limit.
+type ServerSettings struct {
+	// ReadHeaderTimeout bounds the reading of a request's header. Default 5 s.
+	ReadHeaderTimeout time.Duration
+	// ReadTimeout bounds the reading of a whole request. Default 30 s.
+	ReadTimeout time.Duration
+	// WriteTimeout bounds the time from the end of the request's header to the
+	// end of the response. Default 30 s. Handlers that stream lift it: see
+	// [Stream].
+	WriteTimeout time.Duration
+	// IdleTimeout is how long a connection may wait for its next request.
+	// Default 120 s, which is longer than the 60 s of common load balancers,
+	// so that they and not this server close a connection.
+	IdleTimeout time.Duration
+	// HeaderBytes bounds a request's header. Default 64 KiB.
+	HeaderBytes int
+	// BodyBytes bounds a request's body. Default 4 MiB.
+	BodyBytes int64
+	// Limit bounds the requests that are worked on at once.
+	Limit limit.Settings
+}
+
+// orDefault returns the default for zero and zero (no limit) for less.
+func orDefault[T ~int | ~int64](v, def T) T {
+	switch {
+	case v == 0:
+		return def
+	case v < 0:
+		return 0
+	default:
+		return v
+	}
+}
+
+func (s ServerSettings) withDefaults() ServerSettings {
+	s.ReadHeaderTimeout = orDefault(s.ReadHeaderTimeout, 5*time.Second)
+	s.ReadTimeout = orDefault(s.ReadTimeout, 30*time.Second)
+	s.WriteTimeout = orDefault(s.WriteTimeout, 30*time.Second)
+	s.IdleTimeout = orDefault(s.IdleTimeout, 120*time.Second)
+	s.HeaderBytes = orDefault(s.HeaderBytes, 64<<10)
+	s.BodyBytes = orDefault(s.BodyBytes, 4<<20)
+	return s
+}
+
+type serverConfig struct {
+	settings  ServerSettings
+	observers []ServerObserver
+	log       *slog.Logger
+	tls       *tls.Config
+	protocols *http.Protocols
+}
+
+// A ServerOption changes how a [Server] works.
+type ServerOption interface{ applyServer(*serverConfig) }
+
+type serverOption func(*serverConfig)
+
+func (f serverOption) applyServer(c *serverConfig) { f(c) }
+
+// WithSettings sets the server's limits.
+func WithSettings(s ServerSettings) ServerOption {
+	return serverOption(func(c *serverConfig) { c.settings = s })
+}
+
+// WithServerObserver adds an observer. The first one given is the outermost.
+func WithServerObserver(o ServerObserver) ServerOption {
+	return serverOption(func(c *serverConfig) { c.observers = append(c.observers, o) })
+}
+
+// WithServerLogger sets where panics of handlers and errors of connections are
+// logged. Default nowhere.
+func WithServerLogger(l *slog.Logger) ServerOption {
+	return serverOption(func(c *serverConfig) { c.log = l })
+}
+
+// WithServerTLS makes the server speak TLS only. cfg is cloned.
+func WithServerTLS(cfg *tls.Config) ServerOption {
+	return serverOption(func(c *serverConfig) { c.tls = cfg.Clone() })
+}
+
+// WithServerProtocols sets the HTTP versions to speak. Default HTTP/1.1, and
+// HTTP/2 over TLS; HTTP/2 without TLS (prior knowledge) only when asked for.
+func WithServerProtocols(p *http.Protocols) ServerOption {
+	return serverOption(func(c *serverConfig) { c.protocols = p })
+}
+
+// A Server serves a handler within limits. It is an [http.Handler] itself, for
+// use under another server or as a local endpoint: then only the limits of
+// connections are missing.
+type Server struct {
+	cfg      serverConfig
+	handler  http.Handler
+	http     *http.Server
+	limiter  *limit.Adaptive
+	load     loadReport
+	active   atomic.Int64
+	drainCtx context.Context // ends when draining begins
+	drain    context.CancelFunc
+	stopCtx  context.Context // ends when time is up for what is in flight
+	stop     context.CancelFunc
+
+	mu    sync.Mutex
+	fresh map[net.Conn]time.Time // connections that have not sent a request yet
+}
+
+// NewServer returns a server for h that is not serving yet.
+func NewServer(h http.Handler, opts ...ServerOption) (*Server, error) {
+	cfg := serverConfig{log: slog.New(slog.DiscardHandler)}
+	for _, o := range opts {
+		o.applyServer(&cfg)
+	}
+	cfg.settings = cfg.settings.withDefaults()
+	limiter, err := limit.NewAdaptive(cfg.settings.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("transport: server: %w", err)
+	}
+	if h == nil {
+		return nil, errors.New("transport: server without a handler")
+	}
+	s := &Server{cfg: cfg, handler: h, limiter: limiter, fresh: map[net.Conn]time.Time{}}
+	s.drainCtx, s.drain = context.WithCancel(context.Background())
+	s.stopCtx, s.stop = context.WithCancel(context.Background())
+	s.http = &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: cfg.settings.ReadHeaderTimeout,
+		ReadTimeout:       cfg.settings.ReadTimeout,
+		WriteTimeout:      cfg.settings.WriteTimeout,
+		IdleTimeout:       cfg.settings.IdleTimeout,
+		MaxHeaderBytes:    max(cfg.settings.HeaderBytes-4096, 1), // net/http lets 4 KiB more pass
+		TLSConfig:         cfg.tls,
+		Protocols:         cfg.protocols,
+		ConnState:         s.connState,
+		ErrorLog:          log.New(connLog{cfg.log}, "", 0),
+		BaseContext:       func(net.Listener) context.Context { return s.stopCtx },
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 250,
+			SendPingTimeout:      15 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 15 * time.Second,
+		},
+	}
+	return s, nil
+}
+
+// Serve answers connections of l until Shutdown or Close, and then returns
+// nil. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	var err error
+	if s.cfg.tls != nil {
+		err = s.http.ServeTLS(l, "", "")
+	} else {
+		err = s.http.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("transport: serve %s: %w", l.Addr(), err)
+}
+
+// Drain announces that the server will go: requests are still served, but
+// every response asks for its connection to be closed, and [Draining] tells
+// handlers that stream. It returns at once and may be called again.
+func (s *Server) Drain() { s.drain() }
+
+// Shutdown drains, stops accepting connections and waits for the requests in
+// flight until ctx ends. What is not done by then loses its context and, a
+// moment later, its connection; the error then says how many requests that
+// were. Connections that have sent nothing do not hold it up.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.drain()
+	silent := make(chan struct{})
+	go func() {
+		defer close(silent)
+		s.closeSilent(ctx)
+	}()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		cut := s.active.Load()
+		s.stop()
+		s.lastWords()
+		_ = s.http.Close() // the listener is closed already
+		err = fmt.Errorf("transport: shutdown: %d requests cut off: %w", cut, err)
+	}
+	s.stop()
+	<-silent
+	return err
+}
+
+// Close ends everything at once.
+func (s *Server) Close() error {
+	s.drain()
+	s.stop()
+	return s.http.Close()
+}
+
+// lastWords gives handlers whose context has ended a moment to say so.
+func (s *Server) lastWords() {
+	const moment = 250 * time.Millisecond
+	for end := time.Now().Add(moment); s.active.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// silentGrace is how long a connection may be silent before a shutdown closes
+// it. net/http waits 5 s for each.
+const silentGrace = 500 * time.Millisecond
+
+// closeSilent closes connections on which no request has begun.
+func (s *Server) closeSilent(ctx context.Context) {
+	tick := time.NewTicker(silentGrace / 5)
+	defer tick.Stop()
+	for {
+		s.mu.Lock()
+		left := len(s.fresh)
+		for c, since := range s.fresh {
+			if time.Since(since) > silentGrace {
+				_ = c.Close() // it has nothing to lose
+			}
+		}
+		s.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Server) connState(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.mu.Lock()
+		s.fresh[c] = time.Now()
+		s.mu.Unlock()
+	case http.StateActive, http.StateHijacked, http.StateClosed:
+		s.mu.Lock()
+		delete(s.fresh, c)
+		s.mu.Unlock()
+	}
+}
+
+// InFlight returns the number of requests being served, streams included.
+func (s *Server) InFlight() int { return int(s.active.Load()) }
+
+// Limit returns how many requests are worked on and how many may be.
+func (s *Server) Limit() (inflight, limit int) { return s.limiter.InFlight(), s.limiter.Limit() }
+
+// connLog takes what net/http logs of connections.
+type connLog struct{ log *slog.Logger }
+
+func (l connLog) Write(p []byte) (int, error) {
+	l.log.Debug("transport: connection", "detail", string(p))
+	return len(p), nil
+}
