@@ -133,8 +133,16 @@ func (m *model) window(now time.Time) (good, bad, ignored int) {
 // noDeadline hides testing.T.Deadline, which panics in a bubble.
 type noDeadline struct{ testing.TB }
 
+// sleeps are around the times at which something happens.
+var sleeps = []time.Duration{
+	1, 300 * time.Millisecond, time.Second - 1, time.Second, 2 * time.Second, 2*time.Second + 1, 5 * time.Second, 10 * time.Second,
+}
+
+var outcomes = []breaker.Outcome{breaker.Success, breaker.Failure, breaker.Failure, breaker.Ignored}
+
 // TestModel drives a breaker and the model by the same random calls.
 func TestModel(t *testing.T) {
+	seen := map[breaker.State]int{}
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(noDeadline{t}, func(rt *rapid.T) {
 			b, err := breaker.New("stock", breaker.WithSettings(modelSettings))
@@ -143,36 +151,48 @@ func TestModel(t *testing.T) {
 			}
 			m := &model{Settings: modelSettings, began: time.Now()}
 			var calls []pending
+			allow := func(rt *rapid.T) bool {
+				m.advance(time.Now())
+				p, err := b.Allow(context.Background())
+				if want := m.allow(time.Now()); (err == nil) != want {
+					rt.Fatalf("Allow: %v, the model allows: %v", err, want)
+				}
+				if err == nil {
+					calls = append(calls, pending{p, m.gen})
+				}
+				return err == nil
+			}
+			done := func(rt *rapid.T, c *pending, o breaker.Outcome) {
+				m.advance(time.Now())
+				got := c.permit.Done([]error{nil, errDown, context.Canceled}[o])
+				if want := m.done(c.gen, o, time.Now()); got != want {
+					rt.Fatalf("Done: counted %v, want %v", got, want)
+				}
+				c.gen = -1 // it stays, to be done again
+			}
 			rt.Repeat(map[string]func(*rapid.T){
 				"sleep": func(rt *rapid.T) {
-					ms := rapid.IntRange(0, 3000).Draw(rt, "ms")
-					time.Sleep(time.Duration(ms) * time.Millisecond)
+					time.Sleep(rapid.SampledFrom(sleeps).Draw(rt, "sleep"))
 				},
-				"allow": func(rt *rapid.T) {
-					m.advance(time.Now())
-					p, err := b.Allow(context.Background())
-					if want := m.allow(time.Now()); (err == nil) != want {
-						rt.Fatalf("Allow: %v, the model allows: %v", err, want)
-					}
-					if err == nil {
-						calls = append(calls, pending{p, m.gen})
-					}
-				},
+				"allow": func(rt *rapid.T) { allow(rt) },
 				"done": func(rt *rapid.T) {
 					if len(calls) == 0 {
 						rt.Skip("no call under way")
 					}
-					c := &calls[rapid.IntRange(0, len(calls)-1).Draw(rt, "call")]
-					o := breaker.Outcome(rapid.IntRange(0, 2).Draw(rt, "outcome"))
-					m.advance(time.Now())
-					got := c.permit.Done([]error{nil, errDown, context.Canceled}[o])
-					if want := m.done(c.gen, o, time.Now()); got != want {
-						rt.Fatalf("Done: counted %v, want %v", got, want)
+					i := rapid.IntRange(0, len(calls)-1).Draw(rt, "call")
+					done(rt, &calls[i], rapid.SampledFrom(outcomes).Draw(rt, "outcome"))
+				},
+				"several": func(rt *rapid.T) {
+					o := rapid.SampledFrom(outcomes).Draw(rt, "outcome")
+					for range rapid.IntRange(1, 5).Draw(rt, "calls") {
+						if allow(rt) {
+							done(rt, &calls[len(calls)-1], o)
+						}
 					}
-					c.gen = -1 // it stays, to be done again
 				},
 				"": func(rt *rapid.T) { // after each
 					m.advance(time.Now())
+					seen[m.state]++
 					if got := b.State(); got != m.state {
 						rt.Fatalf("state %v, want %v", got, m.state)
 					}
@@ -187,4 +207,9 @@ func TestModel(t *testing.T) {
 			})
 		})
 	})
+	for _, state := range []breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open} {
+		if seen[state] < 100 {
+			t.Errorf("the walk saw %v only %d times", state, seen[state])
+		}
+	}
 }
