@@ -1,10 +1,12 @@
 package consul_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -26,6 +28,8 @@ import (
 type fake struct {
 	t   testing.TB
 	net *memory
+	// running counts the server and the requests that it answers.
+	running sync.WaitGroup
 
 	mu       sync.Mutex
 	services map[string]*fakeService
@@ -58,11 +62,10 @@ type request struct {
 func newFake(t testing.TB) *fake {
 	f := &fake{t: t, net: newMemory(), services: map[string]*fakeService{}, index: 10, changed: make(chan struct{})}
 	server := &http.Server{Handler: f}
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = server.Serve(f.net) })
+	f.running.Go(func() { _ = server.Serve(f.net) })
 	t.Cleanup(func() {
 		server.Close()
-		wg.Wait()
+		f.running.Wait()
 	})
 	return f
 }
@@ -82,6 +85,13 @@ func (f *fake) open(conf consul.Config, opts ...consul.Option) *consul.Backend {
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.running.Add(1)
+	defer f.running.Done()
+	body, err := io.ReadAll(r.Body) // all of it, so that r.Context ends with the connection
+	if err != nil {
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	kind := f.note(r)
 	f.mu.Lock()
 	refuse := f.refuse

@@ -124,6 +124,8 @@ func checkStream(in io.Reader) error {
 		return nil
 	case wirePushPull:
 		return checkPushPull(in)
+	case wireEncrypt:
+		return fmt.Errorf("%w: it is encrypted and there is no key", errRefused)
 	}
 	return fmt.Errorf("%w: kind %d", errRefused, kind)
 }

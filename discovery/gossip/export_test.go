@@ -1,0 +1,20 @@
+package gossip
+
+// Crash ends a node as a killed process ends: nobody is told.
+func (b *Backend) Crash() error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.feed.Close()
+	b.settle.Stop()
+	b.cancel()
+	err := b.list.Shutdown()
+	b.wg.Wait()
+	return err
+}
+
+// PeerAddr returns where b reaches the node of that name, if it is alive.
+func (b *Backend) PeerAddr(name string) string {
+	addr, _ := b.catalog.address(name)
+	return addr
+}
