@@ -259,6 +259,30 @@ func TestProbeAtTheEndOfItsLeaseCounts(t *testing.T) {
 	})
 }
 
+// A process that was stopped for an hour finds the right state at the next look.
+func TestStoppedProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{t: t}
+		b := mustNew(t, breaker.WithSettings(steady), breaker.WithSubscriber(r.take))
+		trip(t, b)
+		b.StopTimer()
+		time.Sleep(time.Hour)
+		p := allow(t, b)
+		b.StopTimer()
+		time.Sleep(time.Hour)
+		wantState(t, b, breaker.Open) // the lease is noticed only now
+		if p.Done(nil) {
+			t.Error("a result after the lease counted")
+		}
+		time.Sleep(time.Microsecond)
+		synctest.Wait()
+		if got, want := r.walk(), "open half-open open half-open"; got != want { // the period was over long ago
+			t.Errorf("events %q, want %q", got, want)
+		}
+		recovers(t, b)
+	})
+}
+
 // A probe that panics or ends its goroutine is a failure and frees its place.
 func TestAbortedProbe(t *testing.T) {
 	for name, abort := range map[string]func(){
@@ -609,6 +633,9 @@ func TestHangingCallCountsOnce(t *testing.T) {
 		p = allow(t, b)
 		if !p.Done(nil) {
 			t.Error("not counted after a long pause")
+		}
+		if c := b.Counts(); c.Successes != 1 || c.Failures != 0 {
+			t.Errorf("after a long pause: %+v, want one success", c)
 		}
 	})
 }

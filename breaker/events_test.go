@@ -137,6 +137,14 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
+func TestCancelBySubscriber(t *testing.T) {
+	b := mustNew(t)
+	var cancel func()
+	b.Subscribe(func(breaker.Event) { cancel() })
+	cancel = b.Subscribe(func(breaker.Event) { t.Error("called after cancel") })
+	b.Force(breaker.ModeOpen)
+}
+
 func TestSubscriberPanicIsContained(t *testing.T) {
 	var log strings.Builder
 	r := &recorder{t: t}

@@ -95,6 +95,36 @@ func TestGroupForgetsIdle(t *testing.T) {
 	})
 }
 
+func TestGroupIdleTimeBeginsWithTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, breaker.WithIdle(time.Minute))
+		g.Get("early")
+		time.Sleep(30*time.Second - 1) // just before a sweep
+		b := g.Get("late")
+		time.Sleep(time.Minute)
+		if g.Get("late") != b {
+			t.Error("forgotten before its idle time was over")
+		}
+	})
+}
+
+func TestGroupForget(t *testing.T) {
+	g := newGroup(t)
+	for _, key := range []string{"a", "b", "c", "d"} {
+		g.Get(key)
+	}
+	for _, key := range []string{"a", "d", "c"} {
+		g.Forget(key)
+	}
+	var left []string
+	for key := range g.All() {
+		left = append(left, key)
+	}
+	if len(left) != 1 || left[0] != "b" || g.Len() != 1 {
+		t.Errorf("left %v and %d, want b alone", left, g.Len())
+	}
+}
+
 func TestGroupLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, breaker.WithLimit(100))
