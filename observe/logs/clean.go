@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -106,50 +105,24 @@ func (s style) header(h http.Header) slog.Value {
 // can be found whatever the type. What has no JSON form is named by its type:
 // any other form of it could hold a secret.
 func (s style) json(v any) slog.Value {
-	coded, err := json.Marshal(v)
+	tree, err := redact.JSON(v, plainText)
 	if err != nil {
-		return s.text(fmt.Sprintf("!UNPRINTABLE: %T", v))
+		return s.unprintable(v)
 	}
-	var tree any
-	dec := json.NewDecoder(bytes.NewReader(coded))
-	dec.UseNumber()
-	if err := dec.Decode(&tree); err != nil {
-		return s.text(fmt.Sprintf("!UNPRINTABLE: %T", v))
-	}
-	tree = cleanTree(tree)
 	if text, ok := tree.(string); ok {
 		return s.printable(text)
 	}
 	if s != textStyle {
 		return slog.AnyValue(tree)
 	}
-	if coded, err = json.Marshal(tree); err != nil {
-		return s.text(fmt.Sprintf("!UNPRINTABLE: %T", v))
+	coded, err := json.Marshal(tree)
+	if err != nil {
+		return s.unprintable(v)
 	}
 	return s.printable(string(coded))
 }
 
-func cleanTree(tree any) any {
-	switch t := tree.(type) {
-	case string:
-		return plainText(redact.Text(t))
-	case []any:
-		for i := range t {
-			t[i] = cleanTree(t[i])
-		}
-	case map[string]any:
-		clean := make(map[string]any, len(t))
-		for key, member := range t {
-			if redact.Key(key) {
-				clean[plainText(key)] = redact.Mark
-				continue
-			}
-			clean[plainText(key)] = cleanTree(member)
-		}
-		return clean
-	}
-	return tree
-}
+func (s style) unprintable(v any) slog.Value { return s.text(fmt.Sprintf("!UNPRINTABLE: %T", v)) }
 
 // text returns text from outside as a value.
 func (s style) text(text string) slog.Value { return s.printable(redact.Text(text)) }

@@ -3,7 +3,9 @@
 package redact
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -168,4 +170,46 @@ func containsFold(s, word string) bool {
 		}
 	}
 	return false
+}
+
+// Tree cleans a decoded JSON value, which it may change: members with secret names are
+// marked, and every other text, names included, goes through text after its
+// secrets are marked. It returns the clean value.
+func Tree(v any, text func(string) string) any {
+	switch v := v.(type) {
+	case string:
+		return text(Text(v))
+	case []any:
+		for i := range v {
+			v[i] = Tree(v[i], text)
+		}
+		return v
+	case map[string]any:
+		clean := make(map[string]any, len(v))
+		for name, member := range v {
+			if Key(name) {
+				clean[text(name)] = Mark
+				continue
+			}
+			clean[text(name)] = Tree(member, text)
+		}
+		return clean
+	}
+	return v
+}
+
+// JSON returns the JSON form of v as a clean tree, as [Tree] does. Numbers keep
+// all their digits.
+func JSON(v any, text func(string) string) (any, error) {
+	coded, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	dec := json.NewDecoder(bytes.NewReader(coded))
+	dec.UseNumber()
+	if err := dec.Decode(&tree); err != nil {
+		return nil, err
+	}
+	return Tree(tree, text), nil
 }

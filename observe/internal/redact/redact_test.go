@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -91,4 +92,23 @@ func FuzzText(f *testing.F) {
 			t.Errorf("secret left in %q", got)
 		}
 	})
+}
+
+func TestJSON(t *testing.T) {
+	in := map[string]any{
+		"password": []int{1}, "n": uint64(1<<63 + 1), "list": []any{"Bearer s3cret", nil, true},
+		"inner": struct{ APIKey, Name string }{"s3cret", "joe"},
+	}
+	tree, err := JSON(in, strings.ToUpper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(tree)
+	want := `{"INNER":{"APIKEY":"REDACTED","NAME":"JOE"},"LIST":["BEARER REDACTED",null,true],"N":9223372036854775809,"PASSWORD":"REDACTED"}`
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+	if _, err := JSON(make(chan int), strings.ToUpper); err == nil {
+		t.Error("a channel has no JSON form")
+	}
 }
