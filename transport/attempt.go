@@ -29,6 +29,7 @@ type attempt struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	timer    *time.Timer
+	limit    error       // why the timer cancels
 	wrote    atomic.Bool // something of the request went out
 	info     Attempt
 	instance discovery.Instance
@@ -82,11 +83,11 @@ func (k *call) attempt() (*attempt, error) {
 func (a *attempt) start(ctx context.Context, deadline time.Time) {
 	ctx, a.cancel = context.WithCancelCause(ctx)
 	a.ctx = deadlineCtx{ctx, a.call.deadline}
-	cause := ErrAttemptTimeout
+	a.limit = ErrAttemptTimeout
 	if !deadline.Before(a.call.deadline) {
-		cause = ErrTimeout
+		a.limit = ErrTimeout
 	}
-	cancel := a.cancel
+	cancel, cause := a.cancel, a.limit
 	a.timer = time.AfterFunc(time.Until(deadline), func() { cancel(cause) })
 }
 
@@ -94,6 +95,7 @@ func (a *attempt) start(ctx context.Context, deadline time.Time) {
 // attempt's time was up already.
 func (a *attempt) headerIn() bool {
 	if !a.timer.Stop() {
+		a.cancel(a.limit) // the timer's own call may not have come yet
 		return false
 	}
 	if a.resp.StatusCode == http.StatusSwitchingProtocols {
@@ -195,12 +197,18 @@ func (a *attempt) judgeError() {
 	}
 }
 
-// cause replaces the error of a cancelled context by what cancelled it.
+// cause replaces the error of a cancelled context by what cancelled it. What
+// fails once the call's time is up fails for that reason, whoever noticed
+// first: a server that keeps to the same deadline breaks off at that moment.
 func (a *attempt) cause(err error) error {
-	if a.ctx.Err() == nil {
+	switch {
+	case a.ctx.Err() != nil:
+		return context.Cause(a.ctx)
+	case !time.Now().Before(a.call.deadline):
+		return ErrTimeout
+	default:
 		return err
 	}
-	return context.Cause(a.ctx)
 }
 
 // neverArrived reports whether no server can have begun to work on the

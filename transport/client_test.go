@@ -219,6 +219,7 @@ func TestDeadlines(t *testing.T) {
 		if len(asked) != 1 || asked[0] != 300*time.Millisecond {
 			t.Errorf("the server was given %v, want what was left of the caller's 300 ms", asked)
 		}
+		time.Sleep(10 * time.Second) // until the handlers have ended
 	})
 }
 

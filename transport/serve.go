@@ -221,6 +221,12 @@ func (x *exchange) call(r *http.Request) {
 	}()
 	x.server.handler.ServeHTTP(&x.w, r)
 	returned = true
+	if x.w.streaming && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+		// The stream may have been broken off because its time was up. It must
+		// not look complete to a caller whose clock is a little behind.
+		x.w.aborted = true
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func (x *exchange) panicked(r *http.Request, v any) {
