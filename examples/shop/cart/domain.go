@@ -17,6 +17,7 @@ const (
 	MaxLines    = 50 // products in a cart
 	maxEntries  = 400
 	maxProduct  = 64 // bytes of a product's ID
+	maxID       = 64 // bytes of a cart's ID
 )
 
 // What keeps a cart from being found or changed.
@@ -101,6 +102,9 @@ func checkItem(product string, quantity int) error {
 	}
 	return nil
 }
+
+// saneID reports whether a cart could have this ID.
+func saneID(id string) bool { return id != "" && len(id) <= maxID }
 
 // WithOrder returns c, checked out by o. An order that is already there stays.
 func (c Cart) WithOrder(o Order) Cart {
