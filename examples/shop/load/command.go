@@ -30,7 +30,7 @@ Exit status: 0; 1 if the shop broke a promise, or the load could not run;
 // Command is the command line of the load generator: args are the words behind
 // "shop load". The report goes to stdout, progress to stderr. It returns
 // [flag.ErrHelp] after -h.
-func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func Command(ctx context.Context, registry launch.Registry, args []string, stdout, stderr io.Writer) error {
 	cfg := Config{Progress: func(t Tick) { fmt.Fprintln(stderr, t) }}
 	flags := flag.NewFlagSet("shop load", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -44,19 +44,20 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags.DurationVar(&cfg.Timeout, "timeout", 10*time.Second, "longest wait for an answer")
 	flags.DurationVar(&cfg.Think, "think", 200*time.Millisecond, "how long visitors look at an answer, in the mean")
 	format := flags.String("format", "text", "of the report: text or json")
-	if err := flags.Parse(args); err != nil {
+	words, err := launch.ParseFlags(flags, args)
+	if err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("load: what is %q? Flags begin with a hyphen; see shop load -h", flags.Arg(0))
+	if len(words) > 0 {
+		return launch.Usagef("load: what is %q? Flags begin with a hyphen; see shop load -h", words[0])
 	}
 	if *format != "text" && *format != "json" {
-		return fmt.Errorf("load: -format %q: must be text or json", *format)
+		return launch.Usagef("load: -format %q: must be text or json", *format)
 	}
 	if cfg.Seed == 0 {
 		cfg.Seed = uint64(time.Now().UnixNano())
 	}
-	if err := findTarget(&cfg.Target); err != nil {
+	if err := findTarget(registry, &cfg.Target); err != nil {
 		return err
 	}
 	fmt.Fprintf(stderr, "load on %s: %g calls a second for %v; Ctrl-C ends early\n", cfg.Target, cfg.Rate, cfg.Duration)
@@ -80,13 +81,9 @@ func (r *Report) Err() error {
 }
 
 // findTarget fills in the shop that runs, unless a target is given.
-func findTarget(target *string) error {
+func findTarget(registry launch.Registry, target *string) error {
 	if *target != "" {
 		return nil
-	}
-	registry, err := launch.OpenRegistry()
-	if err != nil {
-		return err
 	}
 	shop, err := registry.Find("")
 	if errors.Is(err, launch.ErrManyShops) {

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gabion-go/gabion/examples/shop/launch"
 )
 
 // fakeShop is a storefront in memory that can break its promises.
@@ -268,6 +270,15 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
+func registry(t *testing.T) launch.Registry {
+	t.Helper()
+	r, err := launch.RegistryIn(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func TestCommand(t *testing.T) {
 	shop := &fakeShop{}
 	target := shop.start(t)
@@ -286,11 +297,12 @@ func TestCommand(t *testing.T) {
 		"rate":           {args: []string{"-target", target, "-rate", "-1"}, err: "rate -1: must be above 0"},
 		"format":         {args: []string{"-target", target, "-format", "xml"}, err: "must be text or json"},
 		"stray word":     {args: []string{"fast"}, err: `what is "fast"`},
+		"no shop":        {err: "no shop is running; start one with: go run ./examples/shop"},
 		"all are joined": {args: []string{"-target", target, "-for", "0s", "-inflight", "0"}, err: "0 calls in flight"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			err := Command(t.Context(), tc.args, &stdout, &stderr)
+			err := Command(t.Context(), registry(t), tc.args, &stdout, &stderr)
 			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 				t.Errorf("error %v, want %q", err, tc.err)
 			}
@@ -306,7 +318,7 @@ func TestCommand(t *testing.T) {
 
 func TestCommandHelp(t *testing.T) {
 	var stderr bytes.Buffer
-	if err := Command(t.Context(), []string{"-h"}, io.Discard, &stderr); !errors.Is(err, flag.ErrHelp) {
+	if err := Command(t.Context(), registry(t), []string{"-h"}, io.Discard, &stderr); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("got %v", err)
 	}
 	if !strings.Contains(stderr.String(), "-rate") || !strings.Contains(stderr.String(), "usage: shop load") {
