@@ -46,8 +46,8 @@ type Backend struct {
 	list    *memberlist.Memberlist
 	fetches chan record
 
-	conflict atomic.Bool           // our name was seen at another address
-	trouble  atomic.Pointer[error] // why nobody hears us
+	conflict atomic.Pointer[time.Time] // when our name was seen elsewhere last
+	trouble  atomic.Pointer[error]     // why nobody hears us
 
 	cancel context.CancelFunc // ends joiner, fetch and the status of instances
 	wg     sync.WaitGroup

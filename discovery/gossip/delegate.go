@@ -3,6 +3,7 @@ package gossip
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -83,11 +84,15 @@ func (delegate) NotifyAlive(n *memberlist.Node) error {
 // NotifyConflict is told that two addresses go by one name. When it is ours,
 // somebody still believes in a process that had the name before.
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
-	if existing.Name == d.b.name {
-		d.b.conflict.Store(true)
+	if existing.Name != d.b.name {
+		return
+	}
+	if !d.b.contested() {
 		d.b.log.Warn("gossip: another process goes by this node's name",
 			"node", clean(d.b.name), "address", other.Address())
 	}
+	now := time.Now()
+	d.b.conflict.Store(&now)
 }
 
 // learn merges records and passes on the news. A record of our own that is

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	firstPause    = 100 * time.Millisecond // after an attempt that found nobody
-	conflictPause = 500 * time.Millisecond // while our name belongs to a dead process
-	strangerRest  = 30 * time.Second       // before the next knock where a stranger lives
-	lookupLimit   = 2 * time.Second        // of resolving one seed
-	fetchQueue    = 64                     // hints waiting for their record
+	firstPause   = 100 * time.Millisecond // after an attempt that found nobody
+	contestPause = 500 * time.Millisecond // while our name belongs to a dead process
+	strangerRest = 30 * time.Second       // before the next knock where a stranger lives
+	lookupLimit  = 2 * time.Second        // of resolving one seed
+	fetchQueue   = 64                     // hints waiting for their record
 )
 
 // A joiner finds the cluster and keeps looking for parts of it that are not
@@ -56,8 +56,7 @@ func (j *joiner) run(ctx context.Context) {
 // those of all targets that failed.
 func (j *joiner) round(ctx context.Context) error {
 	b := j.b
-	again := b.conflict.Swap(false)
-	targets, err := j.targets(ctx, again)
+	targets, err := j.targets(ctx)
 	failures := make([]error, len(targets))
 	var wg sync.WaitGroup
 	for i, addr := range targets {
@@ -71,10 +70,10 @@ func (j *joiner) round(ctx context.Context) error {
 }
 
 // targets returns the addresses to join: seeds, or meeting places, that are
-// no members. again includes the members.
-func (j *joiner) targets(ctx context.Context, again bool) ([]string, error) {
+// no members. While our name is contested the members must hear of us again.
+func (j *joiner) targets(ctx context.Context) ([]string, error) {
 	known := map[string]bool{j.b.addr.String(): true}
-	if !again {
+	if !j.b.contested() {
 		for _, p := range j.b.catalog.peers() {
 			known[p.Addr] = true
 		}
@@ -144,14 +143,21 @@ func (j *joiner) note(alone bool, err error) {
 func (j *joiner) pause(round int, alone bool) time.Duration {
 	p := j.b.profile.rejoin
 	switch {
-	case j.b.conflict.Load():
-		p = conflictPause
+	case j.b.contested():
+		p = contestPause
 	case alone:
 		p = min(p, firstPause<<min(round, 10))
 	default:
 		p *= time.Duration(1 + j.b.catalog.members()/10)
 	}
 	return p*3/4 + rand.N(p/2)
+}
+
+// contested reports whether other nodes may still take a dead process for this
+// one: they do until they have suspected it for long enough.
+func (b *Backend) contested() bool {
+	last := b.conflict.Load()
+	return last != nil && time.Since(*last) < 3*time.Duration(b.profile.suspicion)*b.profile.probe
 }
 
 // resolve returns every address of seeds as ip:port, without duplicates.

@@ -30,7 +30,7 @@ type profile struct {
 // large, as no router sees them.
 var loopback = profile{
 	probe: 500 * time.Millisecond, probeTimeout: 300 * time.Millisecond, suspicion: 4,
-	gossip: 100 * time.Millisecond, exchange: 5 * time.Second, stream: time.Second,
+	gossip: 50 * time.Millisecond, exchange: 5 * time.Second, stream: time.Second,
 	rejoin: 2 * time.Second, settle: time.Second,
 	packet: 7 << 10, udp: 8 << 10,
 }
