@@ -168,9 +168,6 @@ func TestGoodShop(t *testing.T) {
 			t.Errorf("no %q among %v", name, calls)
 		}
 	}
-	if got, want := r.Total.Calls-r.Idempotent.Calls, calls["create cart"]; got != want {
-		t.Errorf("%d calls are not idempotent, want the %d that create a cart", got, want)
-	}
 }
 
 func TestViolations(t *testing.T) {

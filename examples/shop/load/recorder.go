@@ -19,13 +19,12 @@ const (
 
 // sample is one call.
 type sample struct {
-	call       string
-	idempotent bool
-	begin      time.Duration // intended start, since the beginning
-	latency    time.Duration // from the intended start
-	outcome    outcome
-	kind       string // why it was refused or failed
-	degraded   string // what the answer had to do without
+	call     string
+	begin    time.Duration // intended start, since the beginning
+	latency  time.Duration // from the intended start
+	outcome  outcome
+	kind     string // why it was refused or failed
+	degraded string // what the answer had to do without
 }
 
 // recorder collects samples. It may be used by many goroutines.

@@ -18,11 +18,10 @@ type Report struct {
 	Seconds float64 `json:"seconds"`
 	Seed    uint64  `json:"seed"`
 
-	Total Share `json:"total"`
-	// Idempotent covers what may be repeated: GET, PUT, and POST with an
-	// Idempotency-Key.
-	Idempotent Share   `json:"idempotent"`
-	Latency    Latency `json:"latency"`
+	// Total covers all calls. Each may be repeated safely: GET, PUT, and POST
+	// with an Idempotency-Key.
+	Total   Share   `json:"total"`
+	Latency Latency `json:"latency"`
 	// Missed is the number of calls that were not started because too many
 	// were under way.
 	Missed int `json:"missed"`
@@ -53,18 +52,13 @@ func newReport(cfg Config, s *shop, took time.Duration) *Report {
 		Total: shareOf(samples), Latency: latencyOf(samples), Missed: s.recorder.missed,
 		Degraded: map[string]int{}, Errors: kinds(samples, failed), Refusals: kinds(samples, refused),
 	}
-	var idempotent []sample
 	byCall := map[string][]sample{}
 	for _, one := range samples {
 		byCall[one.call] = append(byCall[one.call], one)
-		if one.idempotent {
-			idempotent = append(idempotent, one)
-		}
 		if one.degraded != "" {
 			r.Degraded[one.degraded]++
 		}
 	}
-	r.Idempotent = shareOf(idempotent)
 	for _, name := range slices.Sorted(maps.Keys(byCall)) {
 		r.Calls = append(r.Calls, newCall(name, byCall[name]))
 	}
@@ -95,7 +89,6 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "\n%d calls to %s in %.1f s (%g a second asked for, seed %d)\n\n", r.Total.Calls, r.Target, r.Seconds, r.Rate, r.Seed)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "success\t%s\n", r.Total)
-	fmt.Fprintf(t, "  idempotent\t%s\n", r.Idempotent)
 	fmt.Fprintf(t, "latency\t%s, from the intended start\n", r.Latency)
 	fmt.Fprintf(t, "degraded\t%s\n", r.degraded())
 	fmt.Fprintf(t, "not started\t%d\n", r.Missed)

@@ -40,11 +40,10 @@ func newClient(timeout time.Duration) *http.Client {
 // request is one call to make.
 type request struct {
 	name, method, path string
-	key                string // Idempotency-Key, if any
+	key                string // Idempotency-Key; every POST has one
 	body               any    // sent as JSON, if not nil
+	mayRefuse          bool   // a conflict is an answer and no failure
 }
-
-func (r request) idempotent() bool { return r.method != http.MethodPost || r.key != "" }
 
 // answer is what became of a call.
 type answer struct {
@@ -55,14 +54,14 @@ type answer struct {
 // call makes a call whose intended start is at, records it, and decodes a good
 // answer into into, if that is not nil.
 func (s *shop) call(ctx context.Context, at time.Time, r request, into any) answer {
-	rec := sample{call: r.name, idempotent: r.idempotent(), begin: at.Sub(s.began)}
+	rec := sample{call: r.name, begin: at.Sub(s.began)}
 	status, degraded, kind, err := s.exchange(ctx, r, into)
 	rec.latency, rec.degraded = time.Since(at), degraded
 	switch {
 	case err != nil:
 		rec.outcome, rec.kind = failed, errorKind(err)
 	case status >= 200 && status < 300:
-	case r.key != "" && (status == http.StatusConflict || status == http.StatusUnprocessableEntity):
+	case r.mayRefuse && (status == http.StatusConflict || status == http.StatusUnprocessableEntity):
 		rec.outcome, rec.kind = refused, kind
 	default:
 		rec.outcome, rec.kind = failed, kind

@@ -98,11 +98,16 @@ func (v *visit) create(ctx context.Context, at time.Time) step {
 	var cart struct {
 		ID string `json:"id"`
 	}
-	a := v.shop.call(ctx, at, request{name: "create cart", method: http.MethodPost, path: "/api/carts"}, &cart)
-	if !a.good || cart.ID == "" {
-		return nil // to repeat it could make two
+	key := v.key + "-cart"
+	a := v.shop.call(ctx, at, request{name: "create cart", method: http.MethodPost, path: "/api/carts", key: key}, &cart)
+	switch {
+	case !a.good:
+		return v.again(v.create)
+	case cart.ID == "":
+		v.shop.ledger.broken("cart with key %s was answered without an id", key)
+		return nil
 	}
-	v.cart = cart.ID
+	v.tries, v.cart = 0, cart.ID
 	chosen := map[string]bool{}
 	for range 1 + v.rand.IntN(3) {
 		if p := v.anyProduct(); !chosen[p] {
@@ -191,7 +196,7 @@ func (v *visit) checkout(ctx context.Context, at time.Time) step {
 		name = "repeat checkout"
 	}
 	a := v.shop.call(ctx, at, request{
-		name: name, method: http.MethodPost, path: v.cartPath() + "/checkout", key: v.key,
+		name: name, method: http.MethodPost, path: v.cartPath() + "/checkout", key: v.key, mayRefuse: true,
 	}, &order)
 	switch {
 	case v.ordered && a.refused:
