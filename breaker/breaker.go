@@ -13,31 +13,34 @@ import (
 // A Breaker guards the calls to one dependency. Its methods and [Do] may be
 // called from many goroutines at once. Make one with [New].
 type Breaker struct {
-	name     string
-	cfg      *config
-	phase    atomic.Pointer[phase] // what callers may do without the lock
-	rejected atomic.Uint64
+	// Read by every call without the lock, and hardly ever written. What
+	// follows keeps them out of the cache line of mu.
+	name  string
+	cfg   *config
+	phase atomic.Pointer[phase] // what callers may do without the lock
 
-	mu      sync.Mutex
-	cb      *gobreaker.CircuitBreaker[struct{}] // window and state machine; only used under mu
-	mode    Mode
-	state   State  // cb's state, kept by changed
-	shown   State  // what State answers and the last event said
-	gen     uint64 // counts the periods of the state machine; results of older ones are late
-	streak  int    // failures in a row
-	tripped Counts // the window that last opened the circuit
-
-	until    time.Time     // open: end of the period; half-open: of the lease; closed: of the ramp
-	closedAt time.Time     // when the circuit last closed
-	openFor  time.Duration // last open period without jitter; 0 before the first
-	probing  bool          // a probe is under way
-	lost     bool          // the failure being counted is a lease that ran out
-	timer    *time.Timer
-	hang     *hangWatch // nil unless Settings.HangAfter
-
+	timer       *time.Timer
+	hang        *hangWatch    // nil unless Settings.HangAfter
+	openFor     time.Duration // last open period without jitter; 0 before the first
 	subscribers []*subscriber // replaced, never changed
-	queue       []notice
-	delivering  bool
+
+	mu      sync.Mutex                          // guards all but name, cfg, phase and rejected
+	cb      *gobreaker.CircuitBreaker[struct{}] // window and state machine; only used under mu
+	gen     uint64                              // counts the periods of the machine; results of older ones are late
+	streak  int                                 // failures in a row
+	mode    Mode
+	state   State // cb's state, kept by changed
+	shown   State // what State answers and the last event said
+	probing bool  // a probe is under way
+	lost    bool  // the failure being counted is a lease that ran out
+
+	delivering bool
+	queue      []notice
+
+	until    time.Time // open: end of the period; half-open: of the lease; closed: of the ramp
+	closedAt time.Time // when the circuit last closed
+	tripped  Counts    // the window that last opened the circuit
+	rejected atomic.Uint64
 }
 
 // New returns a closed Breaker. name identifies the dependency in errors and
@@ -73,14 +76,14 @@ func Do[T any](ctx context.Context, b *Breaker, fn func(context.Context) (T, err
 
 // guard is Do that tells the outcome too: Failure for a refusal.
 func guard[T any](ctx context.Context, b *Breaker, fn func(context.Context) (T, error)) (v T, o Outcome, err error) {
-	a, err := b.admit(ctx)
-	if err != nil {
+	var a admission
+	if err = b.admit(&a); err != nil {
 		return v, Failure, err
 	}
 	err = errAborted // stands if fn panics or calls runtime.Goexit
 	defer func() {
-		o = a.judge(err)
-		a.finish(o)
+		o = b.judge(ctx, &a, err)
+		b.finish(&a, o)
 	}()
 	v, err = fn(ctx)
 	return v, o, err
@@ -93,7 +96,7 @@ func (b *Breaker) Name() string { return b.name }
 // is half-open, and one whose probe outlived its lease is open, whether calls
 // come or not. A mode that decides by itself shows as the state it imposes.
 func (b *Breaker) State() State {
-	if p := b.phase.Load(); p.gate == gatePass {
+	if p := b.phase.Load(); p.gate == gatePass || p.gate == gateTimed {
 		return Closed
 	}
 	b.mu.Lock()

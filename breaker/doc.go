@@ -42,6 +42,6 @@
 // [ErrOpen] matches every refusal; [*RejectedError] has its details.
 // [ErrFallbackBusy] says that a fallback was needed and had no place left.
 //
-// A Breaker starts no goroutine and needs no Close. While it is open or a probe
-// is under way it has one timer pending, which ends by itself.
+// A Breaker has no goroutine of its own and needs no Close. While it is open or a
+// probe is under way it has one timer pending, which ends by itself.
 package breaker

@@ -146,19 +146,21 @@ func TestCancelBySubscriber(t *testing.T) {
 }
 
 func TestSubscriberPanicIsContained(t *testing.T) {
-	var log strings.Builder
-	r := &recorder{t: t}
-	b := mustNew(t,
-		breaker.WithSubscriber(func(breaker.Event) { panic("boom") }),
-		breaker.WithSubscriber(r.take),
-		breaker.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-	trip(t, b)
-	if got := r.walk(); got != "open" {
-		t.Errorf("the next subscriber got %q, want open", got)
-	}
-	if !strings.Contains(log.String(), "boom") {
-		t.Errorf("log %q does not show the panic", log.String())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		r := &recorder{t: t}
+		b := mustNew(t,
+			breaker.WithSubscriber(func(breaker.Event) { panic("boom") }),
+			breaker.WithSubscriber(r.take),
+			breaker.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		trip(t, b)
+		if got := r.walk(); got != "open" {
+			t.Errorf("the next subscriber got %q, want open", got)
+		}
+		if !strings.Contains(log.String(), "boom") {
+			t.Errorf("log %q does not show the panic", log.String())
+		}
+	})
 }
 
 func TestSubscriberGoexitDoesNotStopEvents(t *testing.T) {

@@ -168,8 +168,7 @@ func TestFallbackGivesItsPlaceBack(t *testing.T) {
 
 func TestNewFallback(t *testing.T) {
 	_, err := breaker.NewFallback[int](nil, breaker.WithFallbackLimit(0), breaker.WithFallbackTimeout(-1))
-	joined, isJoin := err.(interface{ Unwrap() []error })
-	if !isJoin || len(joined.Unwrap()) != 3 {
+	if len(parts(err)) != 3 {
 		t.Errorf("got %v, want three errors joined", err)
 	}
 }

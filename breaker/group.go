@@ -43,8 +43,8 @@ func WithLimit(n int) GroupOption {
 
 // A Group keeps one [Breaker] for each key, such as an endpoint or a tenant.
 // Breakers are made on demand and forgotten when idle. Its methods may be called
-// from many goroutines at once. It starts no goroutine and needs no Close:
-// while it holds breakers, one timer is pending.
+// from many goroutines at once. It has no goroutine of its own and needs no
+// Close: while it holds breakers, one timer is pending.
 type Group struct {
 	cfg   *config
 	idle  time.Duration

@@ -1,7 +1,6 @@
 package breaker
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -180,28 +179,31 @@ func (b *Breaker) wakeAt(t time.Time) {
 	b.timer = time.AfterFunc(time.Until(t), func() { b.State() })
 }
 
-// decide admits or refuses a call under the lock.
-func (b *Breaker) decide(ctx context.Context, now time.Time) (admission, *RejectedError) {
-	a := admission{b: b, ctx: ctx, gen: b.gen, counts: b.mode != ModeDisabled, start: now}
+// decide admits a call and fills in a, or refuses it.
+func (b *Breaker) decide(a *admission, now time.Time) error {
+	if b.mode == ModeDisabled {
+		return nil
+	}
 	switch b.shown {
 	case Open:
-		return admission{}, b.reject(Open, b.until, now)
+		return b.reject(Open, b.until, now)
 	case HalfOpen:
 		if b.probing {
-			return admission{}, b.reject(HalfOpen, b.until, now)
+			return b.reject(HalfOpen, b.until, now)
 		}
 		b.probing, a.probe = true, true
 		b.until = now.Add(b.cfg.Lease)
 		b.wakeAt(b.until.Add(1)) // a result at the very end still counts
 	case Closed:
 		if b.ramping() && rand.Float64() >= b.rampShare(now) {
-			return admission{}, b.reject(Closed, now.Add(min(b.until.Sub(now), b.cfg.Ramp/10)), now)
+			return b.reject(Closed, now.Add(min(b.until.Sub(now), b.cfg.Ramp/10)), now)
 		}
 		if b.hang != nil {
 			a.slot = b.hang.enter(now)
 		}
 	}
-	return a, nil
+	a.gen, a.start = b.gen, now
+	return nil
 }
 
 func (b *Breaker) ramping() bool { return b.state == Closed && !b.until.IsZero() }
@@ -213,7 +215,7 @@ func (b *Breaker) rampShare(now time.Time) float64 {
 }
 
 // reject returns the refusal of a call that may come again at when.
-func (b *Breaker) reject(s State, when, now time.Time) *RejectedError {
+func (b *Breaker) reject(s State, when, now time.Time) error {
 	b.rejected.Add(1)
 	e := &RejectedError{Name: b.name, State: s}
 	if !when.IsZero() {
@@ -257,16 +259,16 @@ type gate uint8
 const (
 	gateAsk    gate = iota // nothing: take the lock
 	gatePass               // pass
+	gateTimed              // pass, with the time
 	gateRefuse             // refuse before phase.until, or always if that is zero
 )
 
 // phase is the part of the state that callers read without the lock. It is
 // replaced, never changed.
 type phase struct {
-	gate   gate
-	counts bool
-	gen    uint64
-	until  time.Time
+	gate  gate
+	gen   uint64 // for admission.gen
+	until time.Time
 }
 
 // matters reports whether forgetting b would change what happens to calls soon:
@@ -278,14 +280,19 @@ func (b *Breaker) matters() bool {
 }
 
 func (b *Breaker) currentPhase() *phase {
-	p := &phase{gen: b.gen, counts: b.mode != ModeDisabled}
+	p := &phase{gen: b.gen}
 	switch {
+	case b.mode == ModeDisabled:
+		p.gate, p.gen = gatePass, 0
 	case b.mode == ModeOpen:
 		p.gate = gateRefuse
 	case b.mode == ModeAuto && b.state == Open:
 		p.gate, p.until = gateRefuse, b.until
 	case b.state == Closed && !b.ramping() && b.hang == nil:
 		p.gate = gatePass
+		if b.cfg.SlowCall > 0 {
+			p.gate = gateTimed
+		}
 	}
 	return p
 }

@@ -41,28 +41,27 @@ var errAborted = errors.New("breaker: guarded code did not return")
 
 // judge returns the outcome of the call that ended with err. It runs user code
 // and must not be called under the lock.
-func (a *admission) judge(err error) Outcome {
-	if err == nil {
-		if a.tooSlow() {
-			return Failure
-		}
-		return Success
+func (b *Breaker) judge(ctx context.Context, a *admission, err error) Outcome {
+	if err != nil {
+		return b.judgeError(ctx, err)
 	}
+	if limit := b.cfg.SlowCall; limit > 0 && !a.start.IsZero() && time.Since(a.start) >= limit {
+		return Failure
+	}
+	return Success
+}
+
+func (b *Breaker) judgeError(ctx context.Context, err error) Outcome {
 	if _, own := errors.AsType[*attemptTimeoutError](err); own {
 		return Failure
 	}
-	if a.ctx.Err() != nil || errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		return Ignored
 	}
-	if a.b.cfg.classify == nil || err == errAborted { //nolint:errorlint // the very value
+	if b.cfg.classify == nil || err == errAborted { //nolint:errorlint // the very value
 		return Failure
 	}
-	return a.b.classify(err)
-}
-
-func (a *admission) tooSlow() bool {
-	limit := a.b.cfg.SlowCall
-	return limit > 0 && !a.start.IsZero() && time.Since(a.start) >= limit
+	return b.classify(err)
 }
 
 // classify asks the user's classifier. A panic in it is logged and makes the

@@ -8,60 +8,57 @@ import (
 
 // admission is one call that was let through.
 type admission struct {
-	b      *Breaker
-	ctx    context.Context // the caller's, for judge
-	start  time.Time       // zero if nothing depends on it
-	gen    uint64
-	slot   int64 // of the hangWatch
-	counts bool
-	probe  bool
+	gen   uint64    // period of the state machine when the call began; 0: does not count
+	start time.Time // zero if nothing depends on it
+	slot  int64     // of the hangWatch
+	probe bool
 }
 
-// admit decides about one call.
-func (b *Breaker) admit(ctx context.Context) (admission, error) {
+// admit decides about one call and fills in a, without the lock if the circuit is
+// simply closed or open.
+func (b *Breaker) admit(a *admission) error {
 	p := b.phase.Load()
-	switch p.gate {
-	case gatePass:
-		a := admission{b: b, ctx: ctx, gen: p.gen, counts: p.counts}
-		if b.cfg.SlowCall > 0 {
-			a.start = time.Now()
-		}
-		return a, nil
-	case gateRefuse:
-		now := time.Now()
-		if p.until.IsZero() || now.Before(p.until) {
-			return admission{}, b.reject(Open, p.until, now)
-		}
+	if p.gate != gatePass {
+		return b.admitElse(p, a)
 	}
-	return b.admitSlow(ctx)
+	a.gen = p.gen
+	return nil
 }
 
-func (b *Breaker) admitSlow(ctx context.Context) (admission, error) {
+func (b *Breaker) admitElse(p *phase, a *admission) error {
+	now := time.Now()
+	switch {
+	case p.gate == gateTimed:
+		a.gen, a.start = p.gen, now
+		return nil
+	case p.gate == gateRefuse && (p.until.IsZero() || now.Before(p.until)):
+		return b.reject(Open, p.until, now)
+	}
+	return b.admitLocked(a)
+}
+
+func (b *Breaker) admitLocked(a *admission) error {
 	b.mu.Lock()
 	now := time.Now()
 	b.settle(now)
-	a, refused := b.decide(ctx, now)
-	if refused != nil && b.mode == ModeShadow {
-		a, refused = admission{b: b, ctx: ctx}, nil
+	err := b.decide(a, now)
+	if err != nil && b.mode == ModeShadow {
+		err = nil // and a counts nothing
 	}
 	pending := len(b.queue) > 0
 	b.mu.Unlock()
 	if pending {
 		b.deliver()
 	}
-	if refused != nil {
-		return admission{}, refused
-	}
-	return a, nil
+	return err
 }
 
 // finish counts the outcome and reports whether it did: not if the call was
 // never to count, or if its result is late.
-func (a *admission) finish(o Outcome) bool {
-	if !a.counts {
+func (b *Breaker) finish(a *admission, o Outcome) bool {
+	if a.gen == 0 {
 		return false
 	}
-	b := a.b
 	b.mu.Lock()
 	if b.state != Closed || b.hang != nil {
 		b.settle(time.Now())
@@ -82,7 +79,9 @@ func (a *admission) finish(o Outcome) bool {
 // A Permit is the right to make one call. It is a value; copies are the same
 // permit. The zero Permit counts nothing.
 type Permit struct {
-	admission
+	b      *Breaker
+	ctx    context.Context // the caller's, for judge
+	call   admission
 	ticket *ticket
 	number uint64
 }
@@ -97,12 +96,13 @@ type ticket struct{ number atomic.Uint64 }
 // the dependency's failure. A permit that is never done does no harm but for a
 // half-open probe, which counts as failed when its lease ends.
 func (b *Breaker) Allow(ctx context.Context) (Permit, error) {
-	a, err := b.admit(ctx)
-	if err != nil {
+	p := Permit{b: b, ctx: ctx}
+	if err := b.admit(&p.call); err != nil {
 		return Permit{}, err
 	}
-	t := b.cfg.tickets.Get().(*ticket)
-	return Permit{a, t, t.number.Load()}, nil
+	p.ticket = b.cfg.tickets.Get().(*ticket)
+	p.number = p.ticket.number.Load()
+	return p, nil
 }
 
 // Done ends the call and counts its outcome as [Do] would. It reports whether
@@ -114,5 +114,5 @@ func (p Permit) Done(err error) bool {
 		return false
 	}
 	p.b.cfg.tickets.Put(p.ticket)
-	return p.finish(p.judge(err))
+	return p.b.finish(&p.call, p.b.judge(p.ctx, &p.call, err))
 }

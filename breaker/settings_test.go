@@ -89,11 +89,11 @@ func TestSettingsValidate(t *testing.T) {
 				}
 				return
 			}
-			joined, isJoin := err.(interface{ Unwrap() []error })
-			if !isJoin || len(joined.Unwrap()) != len(c.wants) {
+			errs := parts(err)
+			if len(errs) != len(c.wants) {
 				t.Fatalf("got %v, want %d errors", err, len(c.wants))
 			}
-			for i, e := range joined.Unwrap() {
+			for i, e := range errs {
 				if !strings.Contains(e.Error(), c.wants[i]) {
 					t.Errorf("error %q, want one about %s", e, c.wants[i])
 				}
