@@ -27,7 +27,8 @@ import (
 func ParseURL(rawURL string) (Config, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return Config{}, fmt.Errorf("discovery/consul: not a URL: %w", cause(err))
+		// err quotes what it was given, which may hold a secret.
+		return Config{}, errors.New("discovery/consul: not a URL of the form consul://host:port?parameters")
 	}
 	if u.User != nil {
 		return Config{}, errors.New("discovery/consul: credentials do not belong in a URL: use token_file or CONSUL_HTTP_TOKEN, and CONSUL_HTTP_AUTH for a proxy")
@@ -50,17 +51,6 @@ func ParseURL(rawURL string) (Config, error) {
 		c.TLS.Enabled = true
 	}
 	return c, nil
-}
-
-// cause returns the reason in an error of url.Parse without the URL, which may
-// hold a secret.
-func cause(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		if _, quotes := errors.AsType[url.InvalidHostError](e.Err); !quotes && !strings.Contains(e.Err.Error(), "\"") {
-			return e.Err
-		}
-	}
-	return errors.New("malformed")
 }
 
 // address returns the host and port of u, or nothing if it has no host.

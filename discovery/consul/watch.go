@@ -18,42 +18,40 @@ import (
 )
 
 // Reads of one service are limited to burst at once and then one per pace,
-// however fast Consul answers. The rule and the burst come from "Rate limit" in
+// however fast Consul answers. The rule comes from "Rate limit" in
 // https://developer.hashicorp.com/consul/api-docs/features/blocking.
 const (
 	pace  = 750 * time.Millisecond
-	burst = 3
+	burst = 4
 )
 
 // answerTime is how long an answer may take that Consul does not hold back.
 const answerTime = 10 * time.Second
 
 // Watch implements [discovery.Resolver]. It reads in the goroutine of the loop
-// around it, one request at a time, and at most three and then four in three
-// seconds in whatever way Consul misbehaves. A blocking query is given up after
+// around it, one request at a time: four at once if they are answered at once,
+// and after that four in three seconds, in whatever way Consul misbehaves. A blocking query is given up after
 // its wait time, the sixteenth of it that Consul adds at random, and 10 s; the
 // next one uses a new connection. After a failure the index is forgotten, so
 // that the next answer comes at once, and for [Config.Settle] instances stay
 // listed that have not come back yet.
 //
 // Watch ends with ctx, with the loop, and with [Backend.Close]; on a closed
-// backend it yields [discovery.ErrClosed] and ends. A bad name is yielded as an
-// error and never reaches Consul.
+// backend it yields [discovery.ErrClosed] and ends. A bad name never reaches
+// Consul: Watch yields [discovery.ErrBadName] and ends.
 func (b *Backend) Watch(ctx context.Context, service string) iter.Seq2[[]discovery.Instance, error] {
 	return func(yield func([]discovery.Instance, error) bool) {
 		if b.isClosed() {
 			yield(nil, discovery.ErrClosed)
 			return
 		}
+		if err := discovery.ValidateName(service); err != nil {
+			yield(nil, err)
+			return
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(b.ctx, cancel)()
-		if err := discovery.ValidateName(service); err != nil {
-			if yield(nil, err) {
-				<-ctx.Done()
-			}
-			return
-		}
 		w := &watch{
 			b:       b,
 			service: service,

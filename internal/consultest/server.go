@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +30,9 @@ type Server struct {
 	// ports: HTTP, server RPC, LAN gossip.
 	ports [3]int
 	proc  *process
+
+	client    *api.Client
+	transport *http.Transport
 }
 
 // process is one run of the program.
@@ -94,6 +98,7 @@ func newServer(t testing.TB, opts []Option) *Server {
 		o.apply(&s.conf)
 	}
 	s.choosePorts()
+	s.connect()
 	t.Cleanup(s.end)
 	return s
 }
@@ -101,14 +106,23 @@ func newServer(t testing.TB, opts []Option) *Server {
 // Addr returns the HTTP address as host:port.
 func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.ports[0]) }
 
-// API returns a client that may do everything.
-func (s *Server) API() *api.Client {
+// API returns a client that may do everything. It is the same each time.
+func (s *Server) API() *api.Client { return s.client }
+
+// connect makes the client.
+func (s *Server) connect() {
 	s.t.Helper()
-	client, err := api.NewClient(&api.Config{Address: s.Addr(), Scheme: "http", Token: s.conf.token})
+	s.transport = &http.Transport{MaxIdleConnsPerHost: 4}
+	var err error
+	s.client, err = api.NewClient(&api.Config{
+		Address:    s.Addr(),
+		Scheme:     "http",
+		Token:      s.conf.token,
+		HttpClient: &http.Client{Transport: s.transport},
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return client
 }
 
 // Restart kills the server if it runs and starts it empty on the same ports.
@@ -160,6 +174,7 @@ func (s *Server) Cont() {
 // end is the cleanup: it shows the log of a failed test.
 func (s *Server) end() {
 	s.Kill()
+	s.transport.CloseIdleConnections()
 	if s.t.Failed() {
 		s.t.Logf("consul's log ends with:\n%s", tail(s.logFile(), 4000))
 	}
@@ -179,9 +194,8 @@ func (s *Server) start(deadline time.Time) error {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	client := s.API()
 	for {
-		err := ready(ctx, client)
+		err := ready(ctx, s.client)
 		if err == nil {
 			return nil
 		}
