@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-
-	"github.com/hashicorp/go-sockaddr"
 )
 
 // The meeting places of a machine are ten ports in a row. Those who come first
@@ -119,9 +117,11 @@ func (c *Config) outgoing() (netip.Addr, error) {
 			return local, nil
 		}
 	}
-	private, err := sockaddr.GetPrivateIP()
-	if ip, perr := netip.ParseAddr(private); err == nil && perr == nil {
-		return ip, nil
+	addrs, err := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if p, perr := netip.ParsePrefix(a.String()); perr == nil && p.Addr().IsPrivate() {
+			return p.Addr(), nil
+		}
 	}
-	return netip.Addr{}, errors.New("discovery: gossip: no address that others could reach: set advertise=ip:port")
+	return netip.Addr{}, errors.Join(errors.New("discovery: gossip: no address that others could reach: set advertise=ip:port"), err)
 }

@@ -46,8 +46,8 @@ type Backend struct {
 	list    *memberlist.Memberlist
 	fetches chan record
 
-	conflict atomic.Pointer[time.Time] // when our name was seen elsewhere last
-	trouble  atomic.Pointer[error]     // why nobody hears us
+	contestedAt atomic.Pointer[time.Time] // see contest
+	trouble     atomic.Pointer[error]     // why nobody hears us
 
 	cancel context.CancelFunc // ends joiner, fetch and the status of instances
 	wg     sync.WaitGroup
@@ -154,8 +154,8 @@ func (b *Backend) Watch(ctx context.Context, service string) iter.Seq2[[]discove
 	return b.feed.Watch(ctx, service)
 }
 
-// Close tells the others that this node leaves, which takes its instances out
-// everywhere, and ends every watch. It takes at most about 1 s. Whatever
+// Close takes the instances of this node out everywhere, tells the others that
+// it leaves, and ends every watch. It takes at most about 1 s. Whatever
 // memberlist has under way at that moment ends by itself within 2 s. A second
 // Close does nothing.
 func (b *Backend) Close() error {
@@ -166,16 +166,18 @@ func (b *Backend) Close() error {
 		return nil
 	}
 	b.closed = true
-	clear(b.own)
+	msg, _ := b.revise(func() { clear(b.own) })
 	b.mu.Unlock()
 
 	b.feed.Close()
 	b.settle.Stop()
 	b.cancel()
+	b.push(msg)
 	if err := b.list.Leave(leaveLimit); err != nil {
 		b.log.Debug("gossip: leave", "error", err) // the others will miss this node
 	}
 	err := b.list.Shutdown()
+	b.catalog.close()
 	b.wg.Wait()
 	return err
 }

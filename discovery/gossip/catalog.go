@@ -18,6 +18,12 @@ const (
 	maxGone  = 1024
 )
 
+// secondOpinion is for how long a node still counts that others have declared
+// dead: one that is alive hears of it and objects well within that time. It
+// keeps a member that cannot hear well from taking the others for dead, and
+// everybody's lists from flapping.
+const secondOpinion = 500 * time.Millisecond
+
 // A catalog holds what every node announces and which nodes are alive, and
 // feeds the lists that follow from it. It calls nothing but its feed, so
 // memberlist's callbacks may use it whatever locks they hold.
@@ -28,6 +34,7 @@ type catalog struct {
 	mu      sync.Mutex
 	nodes   map[string]*node
 	alive   int
+	closed  bool
 	offered map[string]bool // the services that the feed has a list of
 }
 
@@ -35,7 +42,9 @@ type node struct {
 	record record
 	addr   memberlist.Address // where it was last seen to join
 	alive  bool
-	since  time.Time // when alive last changed
+	since  time.Time   // when alive last changed
+	doubt  *time.Timer // runs while the news of its death is fresh
+	doubts int         // how many times it ran
 }
 
 func newCatalog(self string, f *feed.Feed) *catalog {
@@ -47,14 +56,16 @@ func newCatalog(self string, f *feed.Feed) *catalog {
 func (c *catalog) merge(records ...record) (news []record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	visible := false
 	for _, r := range records {
 		n := c.node(r.node)
 		if r.newerThan(n.record.version) {
 			n.record = r
 			news = append(news, r)
+			visible = visible || n.alive
 		}
 	}
-	if len(news) > 0 {
+	if visible {
 		c.rebuild()
 	}
 	return news
@@ -76,6 +87,7 @@ func (c *catalog) joined(addr memberlist.Address) {
 	defer c.mu.Unlock()
 	n := c.node(addr.Name)
 	n.addr = addr
+	n.trust()
 	if !n.alive {
 		n.alive, n.since = true, time.Now()
 		c.alive++
@@ -83,14 +95,56 @@ func (c *catalog) joined(addr memberlist.Address) {
 	}
 }
 
-// left notes that a node is alive no longer.
+// left notes that a node has left, or was declared dead: memberlist does not
+// say which. One that leaves in order has taken its instances out before; with
+// any other the second opinion is waited for.
 func (c *catalog) left(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := c.nodes[name]; n != nil && n.alive {
-		n.alive, n.since = false, time.Now()
-		c.alive--
-		c.rebuild()
+	n := c.nodes[name]
+	switch {
+	case n == nil || !n.alive || n.doubt != nil || c.closed:
+	case len(n.record.instances) == 0:
+		c.bury(n)
+	default:
+		n.doubts++
+		doubt := n.doubts
+		n.doubt = time.AfterFunc(secondOpinion, func() { c.giveUp(n, doubt) })
+	}
+}
+
+// giveUp ends a doubt that nobody has dispelled.
+func (c *catalog) giveUp(n *node, doubt int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n.doubt != nil && n.doubts == doubt && !c.closed {
+		n.trust()
+		c.bury(n)
+	}
+}
+
+// bury takes a node out. c.mu is held.
+func (c *catalog) bury(n *node) {
+	n.alive, n.since = false, time.Now()
+	c.alive--
+	c.rebuild()
+}
+
+// trust ends a doubt without a consequence.
+func (n *node) trust() {
+	if n.doubt != nil {
+		n.doubt.Stop()
+		n.doubt = nil
+	}
+}
+
+// close ends all doubts.
+func (c *catalog) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, n := range c.nodes {
+		n.trust()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -70,7 +71,9 @@ func TestCatalogNewestWins(t *testing.T) {
 	}
 }
 
-func TestCatalogListsTheLiving(t *testing.T) {
+func TestCatalogListsTheLiving(t *testing.T) { synctest.Test(t, listsTheLiving) }
+
+func listsTheLiving(t *testing.T) {
 	c := newTestCatalog()
 	c.merge(says("a", 1, 1, offer("s", "x", "h:1")))
 	if got := listed(t, c, "s"); got != "" {
@@ -80,9 +83,18 @@ func TestCatalogListsTheLiving(t *testing.T) {
 	if got := listed(t, c, "s"); got != "x=h:1" {
 		t.Errorf("listed %q, though the record came before the node", got)
 	}
+	for range 20 { // declared dead again and again, and objects each time
+		c.left("a")
+		time.Sleep(secondOpinion * 9 / 10)
+		if got := listed(t, c, "s"); got != "x=h:1" || c.members() != 1 {
+			t.Errorf("listed %q while its death was in doubt", got)
+		}
+		join(c, "a")
+	}
 	c.left("a")
-	if got := listed(t, c, "s"); got != "" {
-		t.Errorf("listed %q after its node left", got)
+	time.Sleep(secondOpinion * 11 / 10)
+	if got := listed(t, c, "s"); got != "" || c.members() != 0 {
+		t.Errorf("listed %q after its node died", got)
 	}
 	join(c, "a") // it was stopped, not dead
 	if got := listed(t, c, "s"); got != "x=h:1" {
@@ -94,10 +106,21 @@ func TestCatalogListsTheLiving(t *testing.T) {
 	if got := listed(t, c, "s"); got != "" {
 		t.Errorf("listed %q though critical", got)
 	}
+	c.merge(says("a", 1, 3))
+	c.left("a") // in order: no doubt
+	if c.members() != 0 {
+		t.Error("a node that took its instances out is still a member")
+	}
+	c.joined(memberlist.Address{Name: "a"})
+	c.merge(says("a", 1, 4, offer("s", "x", "h:1")))
+	c.left("a")
+	c.close() // leaves no timer to the bubble
 }
 
 // TestCatalogClaims restarts processes before the old ones are missed.
-func TestCatalogClaims(t *testing.T) {
+func TestCatalogClaims(t *testing.T) { synctest.Test(t, restartsQuickly) }
+
+func restartsQuickly(t *testing.T) {
 	c := newTestCatalog()
 	join(c, "old", "new", "other")
 	c.merge(says("old", 1, 1, offer("s", "stable", "h:1"), offer("s", "x", "h:2"), offer("s", "y", "h:3")))
@@ -111,6 +134,7 @@ func TestCatalogClaims(t *testing.T) {
 	}
 	c.left("other")
 	c.left("new")
+	time.Sleep(secondOpinion * 11 / 10)
 	if got, want := listed(t, c, "s"), "stable=h:1 x=h:2 y=h:3"; got != want {
 		t.Errorf("listed %q, want %q", got, want)
 	}
@@ -119,7 +143,7 @@ func TestCatalogClaims(t *testing.T) {
 func TestCatalogForgets(t *testing.T) {
 	c := newTestCatalog()
 	join(c, "a")
-	for i := range 5 * maxGone {
+	for i := range 2 * maxGone {
 		c.merge(says(fmt.Sprint("stranger", i), 1, 1))
 	}
 	if n := len(c.nodes); n > maxGone+1 {

@@ -3,11 +3,14 @@ package gossip_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -300,4 +303,116 @@ func TestReplacedRegistration(t *testing.T) {
 		t.Error("the replaced registration says that it is announced")
 	}
 	sees(t, b, "pricing", 1)
+}
+
+// TestDeafMember has a member that can send but not receive, behind a gate
+// that is shut. The others must leave it out, must not take each other for
+// dead through what it says, and must take it back.
+func TestDeafMember(t *testing.T) {
+	leaktest.Check(t)
+	l := label()
+	a := start(t, gossip.Config{Label: l, Bind: "127.0.0.1:0"})
+	b := start(t, gossip.Config{Label: l, Bind: "127.0.0.1:0", Seeds: []string{a.Addr()}})
+	g := newGate(t)
+	deaf := start(t, gossip.Config{
+		Label: l, Bind: g.to.String(), Advertise: g.at.String(), Seeds: []string{a.Addr()},
+	})
+	for n, node := range []*gossip.Backend{a, b, deaf} {
+		register(t, node, instance(fmt.Sprint("s", n), n))
+	}
+	sees(t, a, "s2", 1)
+	sees(t, b, "s2", 1)
+
+	var mu sync.Mutex
+	lost := 0
+	for service, node := range map[string]*gossip.Backend{"s0": b, "s1": a} {
+		sees(t, node, service, 1)
+		go func() {
+			for list := range node.Watch(t.Context(), service) {
+				if len(list) == 0 {
+					mu.Lock()
+					lost++
+					mu.Unlock()
+				}
+			}
+		}()
+	}
+	g.shut.Store(true)
+	t.Logf("the deaf member was out after %v", sees(t, a, "s2", 0))
+	sees(t, b, "s2", 0)
+	g.shut.Store(false)
+	t.Logf("it was back %v after it could hear again", sees(t, a, "s2", 1))
+	sees(t, b, "s2", 1)
+	mu.Lock()
+	defer mu.Unlock()
+	if lost > 0 {
+		t.Errorf("healthy members lost each other %d times", lost)
+	}
+}
+
+// A gate passes on what arrives for one address, by TCP and UDP, unless it is
+// shut.
+type gate struct {
+	at, to netip.AddrPort
+	shut   atomic.Bool
+}
+
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	var tcp net.Listener
+	var udp net.PacketConn
+	for udp == nil { // until the port is free for both
+		var err error
+		if tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		if udp, err = net.ListenPacket("udp", tcp.Addr().String()); err != nil {
+			_ = tcp.Close()
+		}
+	}
+	g := &gate{at: netip.MustParseAddrPort(tcp.Addr().String()), to: netip.MustParseAddrPort(freeAddr(t))}
+	var wg sync.WaitGroup
+	wg.Go(func() { g.packets(udp) })
+	wg.Go(func() { g.streams(tcp) })
+	t.Cleanup(func() {
+		_ = tcp.Close()
+		_ = udp.Close()
+		wg.Wait()
+	})
+	return g
+}
+
+func (g *gate) packets(udp net.PacketConn) {
+	buf := make([]byte, 1<<16)
+	for {
+		n, _, err := udp.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		if !g.shut.Load() {
+			_, _ = udp.WriteTo(buf[:n], net.UDPAddrFromAddrPort(g.to))
+		}
+	}
+}
+
+func (g *gate) streams(tcp net.Listener) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		in, err := tcp.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", g.to.String())
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		if g.shut.Load() {
+			_, _ = in.Close(), out.Close()
+			continue
+		}
+		wg.Go(func() { _, _ = io.Copy(out, in); _ = out.(*net.TCPConn).CloseWrite() })
+		wg.Go(func() { _, _ = io.Copy(in, out); _ = in.Close(); _ = out.Close() })
+	}
 }

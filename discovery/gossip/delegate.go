@@ -3,7 +3,6 @@ package gossip
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -91,8 +90,7 @@ func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
 		d.b.log.Warn("gossip: another process goes by this node's name",
 			"node", clean(d.b.name), "address", other.Address())
 	}
-	now := time.Now()
-	d.b.conflict.Store(&now)
+	d.b.contest()
 }
 
 // learn merges records and passes on the news. A record of our own that is

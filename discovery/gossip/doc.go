@@ -12,7 +12,7 @@
 // once and from them to theirs; the newest wins. An instance is listed while
 // its node is alive and its status is not critical. A node that leaves by
 // Close is out at once; one that crashes is out after 2.5 to 3 s on loopback
-// and 5 to 6 s on a network, and callers stop using it long before that,
+// and 5.5 to 6.5 s on a network, and callers stop using it long before that,
 // because its connections are refused.
 //
 // Without a key the cluster believes whoever reaches its port. Messages are

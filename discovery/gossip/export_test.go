@@ -9,6 +9,7 @@ func (b *Backend) Crash() error {
 	b.settle.Stop()
 	b.cancel()
 	err := b.list.Shutdown()
+	b.catalog.close()
 	b.wg.Wait()
 	return err
 }

@@ -34,20 +34,25 @@ type joiner struct {
 
 // run tries again and again until ctx ends.
 func (j *joiner) run(ctx context.Context) {
+	b := j.b
 	for round := 0; ; round++ {
 		err := j.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		alone := j.b.catalog.members() < 2
+		alone := b.catalog.members() < 2
 		if !alone {
-			j.b.feed.Settle()
+			b.feed.Settle()
 		}
 		j.note(alone, err)
+		pause, begin := j.pause(round, alone), time.Now()
 		select {
-		case <-time.After(j.pause(round, alone)):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return
+		}
+		if late := time.Since(begin) - pause; late > b.profile.verdict() {
+			b.contest() // this process was stopped: the others may have given it up
 		}
 	}
 }
@@ -70,7 +75,7 @@ func (j *joiner) round(ctx context.Context) error {
 }
 
 // targets returns the addresses to join: seeds, or meeting places, that are
-// no members. While our name is contested the members must hear of us again.
+// no members. While this node is contested the members must hear of it again.
 func (j *joiner) targets(ctx context.Context) ([]string, error) {
 	known := map[string]bool{j.b.addr.String(): true}
 	if !j.b.contested() {
@@ -153,11 +158,18 @@ func (j *joiner) pause(round int, alone bool) time.Duration {
 	return p*3/4 + rand.N(p/2)
 }
 
-// contested reports whether other nodes may still take a dead process for this
-// one: they do until they have suspected it for long enough.
+// contest notes that others may take this node for dead, or a dead process for
+// this node.
+func (b *Backend) contest() {
+	now := time.Now()
+	b.contestedAt.Store(&now)
+}
+
+// contested reports whether that may still be so: they know better once they
+// have suspected the dead one for long enough.
 func (b *Backend) contested() bool {
-	last := b.conflict.Load()
-	return last != nil && time.Since(*last) < 3*time.Duration(b.profile.suspicion)*b.profile.probe
+	last := b.contestedAt.Load()
+	return last != nil && time.Since(*last) < 4*b.profile.verdict()
 }
 
 // resolve returns every address of seeds as ip:port, without duplicates.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,4 +151,23 @@ func TestProcesses(t *testing.T) {
 	}
 	t.Logf("one that left was out after %v", sees(t, late, "pricing", 1))
 	children[2].until(t, "1")
+}
+
+// TestStoppedProcess stops a process for so long that the others give it up,
+// and lets it go on. It must come back without anybody's help.
+func TestStoppedProcess(t *testing.T) {
+	leaktest.Check(t)
+	l := label()
+	here := start(t, gossip.Config{Label: l})
+	there := spawn(t, 9001, "gossip://?label="+l)
+	sees(t, here, "pricing", 1)
+	there.until(t, "1")
+	if err := there.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("a stopped one was out after %v", sees(t, here, "pricing", 0))
+	if err := there.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("it was back %v after it went on", sees(t, here, "pricing", 1))
 }

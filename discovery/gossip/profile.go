@@ -12,7 +12,7 @@ type profile struct {
 	// by somebody. One that does not answer within probe, neither by UDP nor
 	// by TCP nor through another member, is suspected, and left out
 	// suspicion x probe (x log10 of the members, when there are more than 10)
-	// later unless it objects.
+	// and a second opinion later, unless it objects.
 	probe, probeTimeout time.Duration
 	suspicion           int
 
@@ -29,20 +29,24 @@ type profile struct {
 // stopped for 2 s: on one machine the only delay is a busy CPU. Packets may be
 // large, as no router sees them.
 var loopback = profile{
-	probe: 500 * time.Millisecond, probeTimeout: 300 * time.Millisecond, suspicion: 4,
-	gossip: 50 * time.Millisecond, exchange: 5 * time.Second, stream: time.Second,
+	probe: 500 * time.Millisecond, probeTimeout: 300 * time.Millisecond, suspicion: 3,
+	gossip: 50 * time.Millisecond, exchange: 3 * time.Second, stream: time.Second,
 	rejoin: 2 * time.Second, settle: time.Second,
 	packet: 7 << 10, udp: 8 << 10,
 }
 
 // network is memberlist's own advice for local networks, with more frequent
-// exchanges: a crash is seen in 5 to 6 s.
+// exchanges: a crash is seen in 5.5 to 6.5 s.
 var network = profile{
 	probe: time.Second, probeTimeout: 500 * time.Millisecond, suspicion: 4,
 	gossip: 200 * time.Millisecond, exchange: 15 * time.Second, stream: 3 * time.Second,
 	rejoin: 5 * time.Second, settle: 3 * time.Second,
 	packet: 1000, udp: 1400,
 }
+
+// verdict is for how long others suspect a node before they give it up, at
+// least.
+func (p profile) verdict() time.Duration { return time.Duration(p.suspicion) * p.probe }
 
 // config returns memberlist's settings for p.
 func (p profile) config() *memberlist.Config {

@@ -72,7 +72,10 @@ func bind(addr netip.AddrPort, logger *log.Logger) (inner *memberlist.NetTranspo
 
 // inUse reports whether a port was taken. memberlist flattens the error, so
 // only its text is left.
-func inUse(err error) bool { return strings.Contains(err.Error(), "address already in use") }
+func inUse(err error) bool {
+	return strings.Contains(err.Error(), "address already in use") ||
+		strings.Contains(err.Error(), "Only one usage of each socket address") // Windows
+}
 
 func (t *transport) passPackets() {
 	for {
