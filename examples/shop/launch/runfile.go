@@ -58,39 +58,23 @@ func (r Registry) path(addr, ending string) string {
 	return filepath.Join(r.dir, "shop-"+name+ending)
 }
 
-// Claim takes the place of the shop at addr, or fails if a launcher that runs
-// has it. Files of one that runs no more are removed.
+// Claim takes the place of the shop at addr. The error is [ErrLocked] if a
+// launcher that runs has it. Files of one that runs no more are removed.
 func (r Registry) Claim(addr string) (*Claim, error) {
-	lock, err := os.OpenFile(r.path(addr, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err := Lock(r.path(addr, ".lock"))
 	if err != nil {
-		return nil, fmt.Errorf("launch: run file: %w", err)
+		return nil, err
 	}
-	if !lockSoon(lock) {
-		lock.Close()
-		return nil, fmt.Errorf("launch: a shop is running at %s already", addr)
-	}
-	c := &Claim{registry: r, addr: addr, lock: lock}
+	c := &Claim{registry: r, addr: addr, unlock: unlock}
 	c.clear()
 	return c, nil
-}
-
-// lockSoon is tryLock with patience for those who only look whether a launcher
-// holds the lock.
-func lockSoon(f *os.File) bool {
-	for range 10 {
-		if tryLock(f) {
-			return true
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return false
 }
 
 // Claim is the place of one running launcher in a [Registry].
 type Claim struct {
 	registry Registry
 	addr     string
-	lock     *os.File
+	unlock   func() error
 }
 
 // Write replaces the run file. Readers see the old one or the new one, whole.
@@ -109,7 +93,7 @@ func (c *Claim) Write(f RunFile) error {
 // stays: were it removed, two launchers could hold two files of that name.
 func (c *Claim) Release() {
 	c.clear()
-	c.lock.Close()
+	c.unlock() // at worst the kernel does it at our end
 }
 
 // clear removes the run file and the holds.
@@ -178,16 +162,6 @@ func readRunFile(name string) (f RunFile, err error) {
 		return f, fmt.Errorf("launch: run file %s: %w", name, err)
 	}
 	return f, nil
-}
-
-// locked reports whether a process holds the lock in the named file.
-func locked(name string) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return !tryLock(f)
 }
 
 // Hold keeps the launcher of the shop at addr from starting service again until
