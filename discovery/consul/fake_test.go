@@ -3,10 +3,12 @@ package consul_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -60,9 +62,19 @@ type request struct {
 
 // newFake starts a fake that ends with the test.
 func newFake(t testing.TB) *fake {
+	return newFakeTLS(t, nil)
+}
+
+// newFakeTLS starts a fake that speaks HTTPS if conf is not nil.
+func newFakeTLS(t testing.TB, conf *tls.Config) *fake {
 	f := &fake{t: t, net: newMemory(), services: map[string]*fakeService{}, index: 10, changed: make(chan struct{})}
 	server := &http.Server{Handler: f}
-	f.running.Go(func() { _ = server.Serve(f.net) })
+	var l net.Listener = f.net
+	if conf != nil {
+		l = tls.NewListener(l, conf)
+		server.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes
+	}
+	f.running.Go(func() { _ = server.Serve(l) })
 	t.Cleanup(func() {
 		server.Close()
 		f.running.Wait()
