@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,7 +36,13 @@ func TestScrapeSurvivesReads(t *testing.T) {
 				m, reg := newMetrics(t)
 				release := make(chan struct{})
 				defer close(release)
-				m.AddService("broken", func() metrics.ServiceStats { read(release); return metrics.ServiceStats{} })
+				var running, most atomic.Int32
+				m.AddService("broken", func() metrics.ServiceStats {
+					most.Store(max(most.Load(), running.Add(1)))
+					defer running.Add(-1)
+					read(release)
+					return metrics.ServiceStats{}
+				})
 				m.AddService("good", func() metrics.ServiceStats { return metrics.ServiceStats{} })
 				for range 3 {
 					start := time.Now()
@@ -49,6 +56,9 @@ func TestScrapeSurvivesReads(t *testing.T) {
 				}
 				if count(t, reg, `gabion_telemetry_dropped_total{signal="metrics"} 4`) != 1 {
 					t.Error("failed reads are not counted")
+				}
+				if got := most.Load(); got != 1 {
+					t.Errorf("%d reads at once, want 1 however often it is scraped", got)
 				}
 			})
 		})

@@ -71,8 +71,8 @@ func propagatorFromEnv(getenv func(string) string) (propagation.TextMapPropagato
 	return p, nil
 }
 
-// newResource describes the service: OTEL_RESOURCE_ATTRIBUTES goes before the
-// options, and OTEL_SERVICE_NAME before all.
+// newResource describes the service: OTEL_RESOURCE_ATTRIBUTES overrides the
+// options, and OTEL_SERVICE_NAME overrides all.
 func newResource(service string, c config) (*resource.Resource, error) {
 	attrs := append([]attribute.KeyValue{
 		semconv.ServiceName(service),

@@ -2,6 +2,9 @@ package traces
 
 import (
 	"context"
+	"maps"
+	"net/http"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/baggage"
@@ -84,4 +87,37 @@ func (c carrier) all(key string) []string {
 		return []string{v}
 	}
 	return nil
+}
+
+// headers carries context in HTTP header fields. It knows the canonical form of
+// the usual ones, which [propagation.HeaderCarrier] computes each time.
+type headers http.Header
+
+// Get implements [propagation.TextMapCarrier].
+func (h headers) Get(key string) string {
+	if v := h[canonical(key)]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// Values implements [propagation.ValuesGetter].
+func (h headers) Values(key string) []string { return h[canonical(key)] }
+
+// Set implements [propagation.TextMapCarrier].
+func (h headers) Set(key, value string) { h[canonical(key)] = []string{value} }
+
+// Keys implements [propagation.TextMapCarrier].
+func (h headers) Keys() []string { return slices.Collect(maps.Keys(h)) }
+
+func canonical(key string) string {
+	switch key {
+	case "traceparent":
+		return "Traceparent"
+	case "tracestate":
+		return "Tracestate"
+	case "baggage":
+		return "Baggage"
+	}
+	return http.CanonicalHeaderKey(key)
 }

@@ -88,7 +88,7 @@ func WithSpanProcessor(p sdktrace.SpanProcessor) Option {
 func WithSampler(s sdktrace.Sampler) Option { return optionFunc(func(c *config) { c.sampler = s }) }
 
 // WithAttributes adds attributes to the resource that all spans share, such as
-// service.version. OTEL_RESOURCE_ATTRIBUTES goes before them.
+// service.version. OTEL_RESOURCE_ATTRIBUTES overrides them.
 func WithAttributes(attrs ...attribute.KeyValue) Option {
 	return optionFunc(func(c *config) { c.attributes = append(c.attributes, attrs...) })
 }
@@ -161,9 +161,9 @@ func (p *Provider) Recording() bool { return p.sdk != nil }
 // options start a new trace, which links to theirs.
 func (p *Provider) Incoming(ctx context.Context, h http.Header) (context.Context, []trace.SpanStartOption) {
 	if !p.untrusted {
-		return p.propagator.Extract(ctx, propagation.HeaderCarrier(h)), nil
+		return p.propagator.Extract(ctx, headers(h)), nil
 	}
-	remote := trace.SpanContextFromContext(p.propagator.Extract(context.Background(), propagation.HeaderCarrier(h)))
+	remote := trace.SpanContextFromContext(p.propagator.Extract(context.Background(), headers(h)))
 	opts := []trace.SpanStartOption{trace.WithNewRoot()}
 	if remote.IsValid() {
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: remote}))
@@ -174,7 +174,7 @@ func (p *Provider) Incoming(ctx context.Context, h http.Header) (context.Context
 // Outgoing writes the trace context and baggage of ctx into the headers of a
 // request.
 func (p *Provider) Outgoing(ctx context.Context, h http.Header) {
-	p.propagator.Inject(ctx, propagation.HeaderCarrier(h))
+	p.propagator.Inject(ctx, headers(h))
 }
 
 // Shutdown exports what is queued and ends the provider. It returns when ctx

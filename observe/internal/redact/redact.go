@@ -116,11 +116,13 @@ var (
 	bearer   = regexp.MustCompile(`(?i)\bbearer\s+[^\s"',;]+`)
 	basic    = regexp.MustCompile(`(?i)\bbasic\s+[A-Za-z0-9+/=_-]+`)
 	assigned = regexp.MustCompile(`([\w.%-]+)=("[^"]*"|'[^']*'|[^\s&"',;#]+)`)
+	member   = regexp.MustCompile(`"([^"\\]+)"\s*:\s*("(?:[^"\\]|\\.)*"?|[^\s,}\]"]+)`)
+	header   = regexp.MustCompile(`(?i)\b((?:set-)?cookie:\s*[^\s=]+=|x-[\w-]*(?:token|key|secret|signature):\s*)[^\s,;"']+`)
 )
 
 // Text marks secrets inside text: the userinfo of URLs, bearer and basic
-// credentials, and assignments such as password=x in a query or a data source
-// name.
+// credentials, assignments such as password=x in a query or a data source name,
+// members of JSON, and header lines.
 func Text(s string) string {
 	if strings.Contains(s, "://") {
 		s = userinfo.ReplaceAllString(s, "://"+Mark+"@")
@@ -130,6 +132,10 @@ func Text(s string) string {
 	}
 	if containsFold(s, "basic") {
 		s = basic.ReplaceAllStringFunc(s, basicCredentials)
+	}
+	if strings.Contains(s, ":") {
+		s = header.ReplaceAllString(s, "${1}"+Mark)
+		s = member.ReplaceAllStringFunc(s, jsonMember)
 	}
 	if strings.Contains(s, "=") {
 		s = assigned.ReplaceAllStringFunc(s, assignment)
@@ -145,6 +151,14 @@ func basicCredentials(s string) string {
 		if plain, err := enc.DecodeString(coded); err == nil && strings.Contains(string(plain), ":") {
 			return "Basic " + Mark
 		}
+	}
+	return s
+}
+
+func jsonMember(s string) string {
+	name, _, _ := strings.Cut(s[1:], `"`)
+	if Key(name) {
+		return `"` + name + `":"` + Mark + `"`
 	}
 	return s
 }

@@ -66,6 +66,11 @@ func TestText(t *testing.T) {
 		`password="s3 cret" x=1`:                        `password=REDACTED x=1`,
 		"GET /v1?token=s3cret&a=b":                      "GET /v1?token=REDACTED&a=b",
 		"mail joe@example.com a=b":                      "mail joe@example.com a=b",
+		`body {"user":"joe","password": "s3\"cret"}`:    `body {"user":"joe","password":"REDACTED"}`,
+		`{"token":s3cret,"n":1}`:                        `{"token":"REDACTED","n":1}`,
+		"X-Consul-Token: s3cret":                        "X-Consul-Token: REDACTED",
+		"Cookie: sid=s3cret; a":                         "Cookie: sid=REDACTED; a",
+		"wrong password: too short":                     "wrong password: too short",
 	} {
 		if got := Text(in); got != want {
 			t.Errorf("Text(%q) = %q, want %q", in, got, want)
