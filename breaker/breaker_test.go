@@ -278,10 +278,10 @@ func TestStoppedProcess(t *testing.T) {
 		p := allow(t, b)
 		b.StopTimer()
 		time.Sleep(time.Hour)
-		wantState(t, b, breaker.Open) // the lease is noticed only now
-		if p.Done(nil) {
+		if p.Done(nil) { // the lease is noticed only now
 			t.Error("a result after the lease counted")
 		}
+		wantState(t, b, breaker.Open)
 		time.Sleep(time.Microsecond)
 		synctest.Wait()
 		if got, want := r.walk(), "open half-open open half-open"; got != want { // the period was over long ago
@@ -622,6 +622,23 @@ func TestHangAfterSparesCallsThatEnd(t *testing.T) {
 		wantState(t, b, breaker.Closed)
 		if c := b.Counts(); c.Failures != 0 {
 			t.Errorf("counts %+v, want no failure", c)
+		}
+	})
+}
+
+// Calls of an earlier closed period are not given up in a later one.
+func TestHangingCallsOfTheLastPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mustNew(t, with(steady, func(s *breaker.Settings) { s.HangAfter, s.OpenFor = time.Second, 10*time.Millisecond }))
+		for range 9 {
+			allow(t, b) // never done
+		}
+		trip(t, b)
+		time.Sleep(10 * time.Millisecond)
+		recovers(t, b)
+		time.Sleep(2 * time.Second)
+		if got := b.Counts().Failures; got != 0 {
+			t.Errorf("%d failures in the new period, want 0", got)
 		}
 	})
 }

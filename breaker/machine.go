@@ -91,8 +91,10 @@ func (b *Breaker) changed(_ string, from, to gobreaker.State) {
 	case HalfOpen:
 		b.until = time.Time{}
 	case Closed:
-		b.closedAt = now
-		b.until = now.Add(b.cfg.Ramp)
+		b.closedAt, b.until = now, time.Time{}
+		if b.cfg.Ramp > 0 {
+			b.until = now.Add(b.cfg.Ramp)
+		}
 	}
 	b.nextGeneration()
 	b.publish(now)
