@@ -8,7 +8,8 @@ import (
 // DefaultMaxInflight is the default of [Policy.MaxInflight].
 const DefaultMaxInflight = 1024
 
-// Policy bounds the calls of one client to one service.
+// Policy bounds the calls of one client to one service. In JSON an unknown name
+// is an error.
 type Policy struct {
 	// MaxInflight is the most calls in flight at once, streams included until
 	// they end. Default 1024.
@@ -28,6 +29,17 @@ func (p Policy) Validate() error {
 	if p.MaxInflight < 0 {
 		return fmt.Errorf("limit: max_inflight %d: must not be negative", p.MaxInflight)
 	}
+	return nil
+}
+
+// UnmarshalJSON reads what the object names and leaves the rest of p as it was.
+func (p *Policy) UnmarshalJSON(b []byte) error {
+	type plain Policy
+	j := plain(*p)
+	if err := unmarshalStrict(b, &j); err != nil {
+		return fmt.Errorf("limit: policy: %w", err)
+	}
+	*p = Policy(j)
 	return nil
 }
 

@@ -13,12 +13,14 @@ const (
 	// patience is for how long the time may lie between the two before the
 	// unhurried time itself is questioned.
 	patience = 15 * time.Second
+	// maxSpan bounds how long requests are awaited after a change, in halves.
+	maxSpan = 2 * time.Second
 	// confidence is how many standard errors a finding must be away from chance.
 	confidence = 1.5
 	// testFactor is by how much a test cuts the limit, at least and at most.
 	testFactor, testFactorMin = 0.7, 0.35
 	// testLasting bounds a step whose result is in doubt.
-	testLasting = time.Second
+	testLasting = 500 * time.Millisecond
 	// dropFactor and dropSteps are for tests that most requests do not survive.
 	dropFactor, dropSteps = 0.5, 4
 	// dropPause is the least time between two such tests.
@@ -48,9 +50,11 @@ type controller struct {
 	current, min, max int
 
 	win     window
-	changed time.Time // of the last cut or restoration: earlier requests say nothing
-	reached bool      // all places were taken in this window
-	peak    int       // the most places taken in this window
+	changed time.Time     // of the last cut or restoration: earlier requests say nothing
+	settled time.Time     // when those are done, and not only the quick of the later ones
+	span    time.Duration // see window.span, of the last window
+	reached bool          // all places were taken in this window
+	peak    int           // the most places taken in this window
 
 	unhurried   float64   // logarithm of nanoseconds
 	known       bool      // unhurried is
@@ -89,11 +93,11 @@ func (c *controller) full() { c.reached = true }
 
 // finished takes in a request that began at start.
 func (c *controller) finished(now, start time.Time, o Outcome) {
-	if o == Ignored || start.Before(c.changed) || c.min == c.max {
+	if o == Ignored || c.min == c.max || start.Before(c.changed) || now.Before(c.settled) {
 		return
 	}
 	if c.win.n == 0 {
-		c.win.opened = start
+		c.win.opened = now
 	}
 	usual := 0.0
 	if c.known {
@@ -101,6 +105,7 @@ func (c *controller) finished(now, start time.Time, o Outcome) {
 	}
 	c.win.add(now.Sub(start), usual, o == Dropped)
 	if c.win.enough(now) && !c.undecided(now) {
+		c.span = min(c.win.span(), maxSpan)
 		c.decide(now)
 		c.win, c.reached, c.peak = window{}, false, 0
 	}
@@ -167,7 +172,7 @@ func (c *controller) relax(took float64) {
 func (c *controller) compare(now time.Time, took float64) {
 	switch slower := took - c.unhurried; {
 	case slower <= math.Log(growBelow):
-		if slower < -confidence*c.win.doubt() {
+		if slower < -2*confidence*c.win.doubt() {
 			c.unhurried += slower / 2 // the work itself has become faster
 		}
 		c.grow()
@@ -240,4 +245,5 @@ func (c *controller) restore(now time.Time) {
 
 func (c *controller) set(now time.Time, limit int) {
 	c.current, c.changed = limit, now
+	c.settled = now.Add(2 * c.span)
 }
