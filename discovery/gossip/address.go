@@ -82,7 +82,7 @@ func (c *Config) listen(logger *log.Logger) (t *transport, err error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("discovery: gossip: %w", err)
+	return nil, fmt.Errorf("gossip: %w", err)
 }
 
 // advertised returns where others reach a node that listens on bound.
@@ -123,5 +123,5 @@ func (c *Config) outgoing() (netip.Addr, error) {
 			return p.Addr(), nil
 		}
 	}
-	return netip.Addr{}, errors.Join(errors.New("discovery: gossip: no address that others could reach: set advertise=ip:port"), err)
+	return netip.Addr{}, errors.Join(errors.New("gossip: no address that others could reach: set advertise=ip:port"), err)
 }

@@ -125,7 +125,7 @@ func (b *Backend) listen(c Config) error {
 		b.list, err = memberlist.Create(mc)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("discovery: gossip: %w", err), t.Shutdown())
+		return errors.Join(fmt.Errorf("gossip: %w", err), t.Shutdown())
 	}
 	return nil
 }

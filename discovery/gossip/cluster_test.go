@@ -416,3 +416,20 @@ func (g *gate) streams(tcp net.Listener) {
 		wg.Go(func() { _, _ = io.Copy(in, out); _ = in.Close(); _ = out.Close() })
 	}
 }
+
+// TestOutdoesItsPredecessor has the others believe in a process that had a
+// node's name before, with a clock that went wrong by a year.
+func TestOutdoesItsPredecessor(t *testing.T) {
+	leaktest.Check(t)
+	l := label()
+	a := start(t, gossip.Config{Label: l, Bind: "127.0.0.1:0"})
+	b := start(t, gossip.Config{Label: l, Bind: "127.0.0.1:0", Seeds: []string{a.Addr()}, Name: "mike"})
+	register(t, b, instance("pricing", 1))
+	sees(t, a, "pricing", 1)
+	a.Hear("mike", 365*24*time.Hour)
+	sees(t, a, "pricing", 1)
+	if r := register(t, b, instance("cart", 1)); r.Err() != nil {
+		t.Error(r.Err())
+	}
+	sees(t, a, "cart", 1)
+}

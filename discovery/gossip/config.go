@@ -83,7 +83,7 @@ func (c Config) Open(_ context.Context, url string) (discovery.Backend, error) {
 		if text := os.Getenv(KeyVariable); text != "" {
 			key, err := decodeKey(text)
 			if err != nil {
-				return nil, fmt.Errorf("discovery: gossip: %s: %w", KeyVariable, err)
+				return nil, fmt.Errorf("gossip: %s: %w", KeyVariable, err)
 			}
 			c.Key = key
 		}
@@ -95,18 +95,18 @@ func (c Config) Open(_ context.Context, url string) (discovery.Backend, error) {
 func (c *Config) parse(url string) error {
 	rest, ok := strings.CutPrefix(url, "gossip://")
 	if !ok {
-		return errors.New("discovery: gossip: want gossip://")
+		return errors.New("gossip: want gossip://")
 	}
 	seeds, query, _ := strings.Cut(rest, "?")
 	if strings.Contains(seeds, "@") {
-		return errors.New("discovery: gossip: a user or key has no place in the URL")
+		return errors.New("gossip: a user or key has no place in the URL")
 	}
 	if seeds = strings.TrimSuffix(seeds, "/"); seeds != "" {
 		c.Seeds = strings.Split(seeds, ",")
 	}
 	values, err := neturl.ParseQuery(query)
 	if err != nil {
-		return errors.New("discovery: gossip: the part of the URL after ? cannot be understood")
+		return errors.New("gossip: the part of the URL after ? cannot be understood")
 	}
 	for name, v := range values {
 		if err := c.setting(name, v[len(v)-1]); err != nil {
@@ -127,13 +127,13 @@ func (c *Config) setting(name, value string) error {
 	case "key_file":
 		key, err := readKey(value)
 		if err != nil {
-			return fmt.Errorf("discovery: gossip: key_file: %w", err)
+			return fmt.Errorf("gossip: key_file: %w", err)
 		}
 		c.Key = key
 	case "key":
-		return fmt.Errorf("discovery: gossip: a key has no place in the URL: set %s or key_file", KeyVariable)
+		return fmt.Errorf("gossip: a key has no place in the URL: set %s or key_file", KeyVariable)
 	default:
-		return fmt.Errorf("discovery: gossip: no setting %.40q: have advertise, bind, key_file, label", name)
+		return fmt.Errorf("gossip: no setting %.40q: have advertise, bind, key_file, label", name)
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func checkKey(key []byte) error {
 func (c *Config) check() error {
 	var errs []error
 	wrong := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("discovery: gossip: "+format, args...))
+		errs = append(errs, fmt.Errorf("gossip: "+format, args...))
 	}
 	c.Seeds = slices.Clone(c.Seeds)
 	for i, s := range c.Seeds {

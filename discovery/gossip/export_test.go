@@ -1,5 +1,7 @@
 package gossip
 
+import "time"
+
 // Crash ends a node as a killed process ends: nobody is told.
 func (b *Backend) Crash() error {
 	b.mu.Lock()
@@ -18,4 +20,10 @@ func (b *Backend) Crash() error {
 func (b *Backend) PeerAddr(name string) string {
 	addr, _ := b.catalog.address(name)
 	return addr
+}
+
+// Hear has b hear that a node of that name, whose process started so much
+// later than now, announces nothing.
+func (b *Backend) Hear(name string, later time.Duration) {
+	b.learn(record{node: name, version: version{epoch: uint64(time.Now().Add(later).UnixNano())}})
 }

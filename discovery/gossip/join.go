@@ -126,7 +126,7 @@ func otherKey(err error) bool {
 func (j *joiner) note(alone bool, err error) {
 	b := j.b
 	if alone && err != nil && len(b.seeds) > 0 {
-		err = fmt.Errorf("discovery: gossip: no seed answers: %w", errors.New(clean(err.Error())))
+		err = fmt.Errorf("gossip: no seed answers: %w", errors.New(clean(err.Error())))
 		if b.trouble.Swap(&err) == nil {
 			b.log.Warn("gossip: no seed answers, trying on", "error", err)
 		}

@@ -31,10 +31,10 @@ func (b *Backend) Register(ctx context.Context, in discovery.Instance, status di
 		return nil, err
 	}
 	if err := sendable(in); err != nil {
-		return nil, fmt.Errorf("discovery: gossip: register %q: %w", in.Service, err)
+		return nil, fmt.Errorf("gossip: register %q: %w", in.Service, err)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("discovery: gossip: register %q: %w", in.Service, err)
+		return nil, fmt.Errorf("gossip: register %q: %w", in.Service, err)
 	}
 	r := &registration{b: b, instance: in.Clone(), status: discovery.Passing}
 	var changed <-chan struct{}
@@ -42,7 +42,7 @@ func (b *Backend) Register(ctx context.Context, in discovery.Instance, status di
 		r.status, changed = status()
 	}
 	if err := b.add(r, status, changed); err != nil {
-		return nil, fmt.Errorf("discovery: gossip: register %q: %w", in.Service, err)
+		return nil, fmt.Errorf("gossip: register %q: %w", in.Service, err)
 	}
 	return r, nil
 }
@@ -134,7 +134,7 @@ func (r *registration) Deregister(ctx context.Context) error {
 	case <-limit.C:
 	case <-b.feed.Done():
 	case <-ctx.Done():
-		return fmt.Errorf("discovery: gossip: deregister %q: %w", r.instance.Service, context.Cause(ctx))
+		return fmt.Errorf("gossip: deregister %q: %w", r.instance.Service, context.Cause(ctx))
 	}
 	return nil
 }

@@ -60,5 +60,5 @@ func parseEntry(lists map[string][]discovery.Instance, entry string, pos int) er
 
 // at says where in the URL err is; pos counts from 0.
 func at(pos int, err error) error {
-	return fmt.Errorf("discovery: static URL, character %d: %w", pos+1, err)
+	return fmt.Errorf("static: URL, character %d: %w", pos+1, err)
 }

@@ -60,7 +60,7 @@ func (b *Backend) Set(service string, list []discovery.Instance) error {
 	for i := range list {
 		complete(&list[i], service)
 		if err := check(list[i], service, seen); err != nil {
-			errs = append(errs, fmt.Errorf("discovery: static: %s, instance %d: %w", service, i+1, err))
+			errs = append(errs, fmt.Errorf("static: %s, instance %d: %w", service, i+1, err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -98,7 +98,7 @@ func check(in discovery.Instance, service string, seen map[string]bool) error {
 
 // Register returns an error that matches [discovery.ErrReadOnly].
 func (b *Backend) Register(_ context.Context, in discovery.Instance, _ discovery.StatusFunc) (discovery.Registration, error) {
-	return nil, fmt.Errorf("discovery: static: register %.64q: %w", in.Service, discovery.ErrReadOnly)
+	return nil, fmt.Errorf("static: register %.64q: %w", in.Service, discovery.ErrReadOnly)
 }
 
 // Watch implements [discovery.Resolver].
