@@ -25,13 +25,14 @@ const (
 // A Result is what one attempt taught.
 type Result struct {
 	Outcome Outcome
-	// Latency is how long the attempt took.
+	// Latency is how long the attempt took. The policies here go by calls in
+	// flight and do not need it.
 	Latency time.Duration
 	// Rest is how long the endpoint asked to be left alone, as by Retry-After;
 	// zero if it did not. It is granted up to 30 s, while others can serve.
 	Rest time.Duration
 	// RIF is how many requests the server said it has in flight; zero or less
-	// when it did not say.
+	// when it did not say. The policies here go by their own count.
 	RIF int
 }
 

@@ -222,7 +222,8 @@ func takeLease(out []*Endpoint, now int64) (found *Endpoint, next int64) {
 }
 
 // probeReturned gives back the lease of a call that ended without saying
-// anything.
+// anything, after a pause: callers that give up at once must not be sent there
+// one after another.
 func (b *Balancer) probeReturned(e *Endpoint) {
 	if State(e.state.Load()) == Available {
 		return
@@ -230,7 +231,7 @@ func (b *Balancer) probeReturned(e *Endpoint) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now := b.now(); now >= e.until && !e.drained.Load() {
-		e.lease.Store(now)
-		lower(&b.due, now)
+		e.lease.Store(now + int64(probeBase))
+		lower(&b.due, now+int64(probeBase))
 	}
 }

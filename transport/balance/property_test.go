@@ -1,0 +1,178 @@
+package balance_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/transport/balance"
+	"pgregory.net/rapid"
+)
+
+// machine makes random steps and checks after each what must always hold.
+type machine struct {
+	b       *balance.Balancer
+	list    []discovery.Instance
+	flying  []*balance.Endpoint
+	counted map[*balance.Endpoint]int
+	told    map[*balance.Endpoint]bool // left out, as the observer was told
+}
+
+func newMachine(t *rapid.T) *machine {
+	m := &machine{counted: map[*balance.Endpoint]int{}, told: map[*balance.Endpoint]bool{}}
+	b, err := balance.New(balance.Policy{Name: rapid.SampledFrom(policies).Draw(t, "policy")},
+		balance.WithObserver(balance.Observer{
+			Ejected:  func(e *balance.Endpoint, _ balance.Reason) { m.told[e] = true },
+			Returned: func(e *balance.Endpoint) { delete(m.told, e) },
+			Departed: func(e *balance.Endpoint) { delete(m.told, e) },
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.b = b
+	return m
+}
+
+func (m *machine) Update(t *rapid.T) {
+	m.list = nil
+	for _, in := range instances(8) {
+		switch rapid.IntRange(0, 9).Draw(t, "change") {
+		case 0, 1:
+			continue
+		case 2:
+			in.Addr = "10.1.1.1:" + in.ID[5:]
+		case 3:
+			in.Weight = -1
+		case 4:
+			in.Weight = 5
+		}
+		m.list = append(m.list, in)
+	}
+	m.b.Update(m.list)
+}
+
+func (m *machine) Pick(t *rapid.T) {
+	var tried []*balance.Endpoint
+	for range rapid.IntRange(1, 4).Draw(t, "attempts") {
+		e, err := m.b.Pick(tried)
+		if err != nil {
+			m.wantNone(t, err)
+			return
+		}
+		if e.State() == balance.Draining {
+			t.Fatalf("picked %s, which is draining", e.ID())
+		}
+		m.counted[e]++
+		m.flying = append(m.flying, e)
+		tried = append(tried, e)
+	}
+}
+
+func (m *machine) wantNone(t *rapid.T, err error) {
+	for _, in := range m.list {
+		if in.Weight >= 0 {
+			t.Fatalf("no instance for a call, but there is %s", in.ID)
+		}
+	}
+	if !errors.Is(err, balance.ErrNoInstances) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func (m *machine) Done(t *rapid.T) {
+	if len(m.flying) == 0 {
+		t.Skip("nothing in flight")
+	}
+	i := rapid.IntRange(0, len(m.flying)-1).Draw(t, "call")
+	m.done(i, balance.Result{
+		Outcome: balance.Outcome(rapid.IntRange(0, 5).Draw(t, "outcome")),
+		Rest:    rapid.SampledFrom([]time.Duration{0, 0, 0, time.Second, time.Hour}).Draw(t, "rest"),
+	})
+}
+
+func (m *machine) done(i int, r balance.Result) {
+	e := m.flying[i]
+	m.flying[i] = m.flying[len(m.flying)-1]
+	m.flying = m.flying[:len(m.flying)-1]
+	m.counted[e]--
+	e.Done(r)
+}
+
+// Fail is a run of failures, which random outcomes seldom are.
+func (m *machine) Fail(t *rapid.T) {
+	outcome := rapid.SampledFrom([]balance.Outcome{balance.Failure, balance.ConnectError, balance.Timeout}).Draw(t, "outcome")
+	for range rapid.IntRange(1, 20).Draw(t, "calls") {
+		if e, err := m.b.Pick(nil); err == nil {
+			e.Done(balance.Result{Outcome: outcome})
+		}
+	}
+}
+
+func (m *machine) Sleep(t *rapid.T) {
+	time.Sleep(time.Duration(rapid.IntRange(1, 20_000).Draw(t, "ms")) * ms)
+}
+
+func (m *machine) Check(t *rapid.T) {
+	for e, n := range m.counted {
+		if got := e.InFlight(); got != n {
+			t.Fatalf("%s has %d in flight, want %d", e.ID(), got, n)
+		}
+	}
+	var s balance.Stats
+	for _, e := range m.b.Endpoints() {
+		switch e.State() {
+		case balance.Available:
+			s.Available++
+		case balance.Ejected:
+			s.Ejected++
+		case balance.Unreachable:
+			s.Unreachable++
+		case balance.Draining:
+			s.Draining++
+		}
+		if out := e.State() == balance.Ejected || e.State() == balance.Unreachable; out && !m.told[e] {
+			t.Fatalf("%s is %v, and the observer was not told", e.ID(), e.State())
+		}
+	}
+	live := s.Available + s.Ejected + s.Unreachable
+	s.Panic = s.Available*2 < live
+	if got := m.b.Stats(); got != s {
+		t.Fatalf("stats %+v, want %+v", got, s)
+	}
+}
+
+func TestProperties(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var panicked any // rapid ends a failed run so, and wants to see it
+		synctest.Test(t, func(*testing.T) {
+			defer func() { panicked = recover() }()
+			property(rt)
+		})
+		if panicked != nil {
+			panic(panicked)
+		}
+	})
+}
+
+func property(t *rapid.T) {
+	m := newMachine(t)
+	t.Repeat(map[string]func(*rapid.T){
+		"update": m.Update, "pick": m.Pick, "done": m.Done, "fail": m.Fail, "sleep": m.Sleep, "": m.Check,
+	})
+	for len(m.flying) > 0 {
+		m.done(0, success)
+	}
+	m.Check(t)
+	// Whatever has happened, a service that works is all in use soon.
+	for range 2000 {
+		time.Sleep(time.Second)
+		if e, err := m.b.Pick(nil); err == nil {
+			e.Done(success)
+		}
+	}
+	if s := m.b.Stats(); s.Ejected+s.Unreachable > 0 {
+		t.Fatalf("%+v after half an hour without failures", s)
+	}
+}
