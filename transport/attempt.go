@@ -58,6 +58,7 @@ func (k *call) attempt() (*attempt, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.info.Resolved = true
 	k.tried = append(k.tried, e)
 	k.n++
 	a := &attempt{call: k, endpoint: e, instance: e.Instance()}

@@ -257,7 +257,7 @@ func (k *call) end(err error, o Outcome) {
 	held := k.info.Attempts == admitted
 	k.info.Attempts, k.info.Err, k.info.Outcome = k.n, err, o
 	k.info.Duration = time.Since(k.info.Start)
-	k.info.Resolved = k.svc.resolved.Load()
+	k.info.Resolved = k.svc.resolved.Load() // attempt has not run if nobody was found
 	if held {
 		k.permit.Done(k.verdict(err, o))
 		k.svc.bulkhead.Release()

@@ -9,6 +9,7 @@ import (
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/limit"
+	"github.com/gabion-go/gabion/transport/retry"
 )
 
 // An Observer is told what happens to a client's calls: this is how metrics
@@ -44,6 +45,7 @@ type ServiceState struct {
 	Breaker  *breaker.Breaker
 	Balancer *balance.Balancer
 	Bulkhead *limit.Bulkhead
+	Budget   *retry.Budget
 }
 
 // A Call is one call as an [Observer] sees it.

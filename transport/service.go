@@ -89,7 +89,7 @@ func withPort(key serviceKey) string {
 }
 
 func (s *service) state() ServiceState {
-	return ServiceState{Name: s.name, Breaker: s.breaker, Balancer: s.balancer, Bulkhead: s.bulkhead}
+	return ServiceState{Name: s.name, Breaker: s.breaker, Balancer: s.balancer, Bulkhead: s.bulkhead, Budget: s.budget}
 }
 
 // watch begins to follow the registry. A service that has a local endpoint can

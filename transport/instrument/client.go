@@ -8,11 +8,11 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/observe/metrics"
+	"github.com/gabion-go/gabion/observe/traces"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/limit"
 )
@@ -21,21 +21,21 @@ import (
 const scope = "github.com/gabion-go/gabion/transport"
 
 // Client returns an observer that counts calls and attempts in m, shows the
-// state of every called service there, and makes a span for each call with one
-// for each attempt below it, whose context travels in the request's header by
-// prop. A nil m, or nil tp, leaves metrics or spans out.
-func Client(m *metrics.Metrics, tp trace.TracerProvider, prop propagation.TextMapPropagator) transport.Observer {
-	c := &client{metrics: m, prop: prop}
-	if tp != nil {
-		c.tracer = tp.Tracer(scope)
+// state of every called service there, and makes with t a span for each call
+// and one below it for each attempt, whose context travels in the request's
+// header. A nil m, or nil t, leaves metrics or spans out.
+func Client(m *metrics.Metrics, t *traces.Provider) transport.Observer {
+	c := &client{metrics: m, traces: t}
+	if t != nil {
+		c.tracer = t.Tracer(scope)
 	}
 	return c
 }
 
 type client struct {
 	metrics *metrics.Metrics
+	traces  *traces.Provider
 	tracer  trace.Tracer
-	prop    propagation.TextMapPropagator
 	handles sync.Map // service name -> *metrics.Client
 }
 
@@ -137,9 +137,7 @@ func (c *client) StartAttempt(ctx context.Context, call *transport.Call, a *tran
 			span.SetAttributes(attribute.Int("http.request.resend_count", a.N-1))
 		}
 	}
-	if c.prop != nil {
-		c.prop.Inject(ctx, propagation.HeaderCarrier(a.Header))
-	}
+	c.traces.Outgoing(ctx, a.Header)
 	return ctx
 }
 

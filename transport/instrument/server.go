@@ -6,44 +6,42 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gabion-go/gabion/observe/metrics"
+	"github.com/gabion-go/gabion/observe/traces"
 	"github.com/gabion-go/gabion/transport"
 )
 
 // Server returns an observer that counts the requests of service in m and
-// makes a server span for each, below the caller's if prop finds one in the
-// header. A nil m, or nil tp, leaves metrics or spans out.
-func Server(service string, m *metrics.Metrics, tp trace.TracerProvider, prop propagation.TextMapPropagator) transport.ServerObserver {
-	s := &server{prop: prop}
+// makes with t a server span for each, below the caller's if the header tells
+// of one and t trusts callers. A nil m, or nil t, leaves metrics or spans out.
+func Server(service string, m *metrics.Metrics, t *traces.Provider) transport.ServerObserver {
+	s := &server{traces: t}
 	if m != nil {
 		s.metrics = m.Server(service)
 	}
-	if tp != nil {
-		s.tracer = tp.Tracer(scope)
+	if t != nil {
+		s.tracer = t.Tracer(scope)
 	}
 	return s
 }
 
 type server struct {
 	metrics *metrics.Server
+	traces  *traces.Provider
 	tracer  trace.Tracer
-	prop    propagation.TextMapPropagator
 }
 
 func (s *server) StartRequest(ctx context.Context, q *transport.Request) context.Context {
 	if s.metrics != nil {
 		s.metrics.Begin(q.Method)
 	}
-	if s.prop != nil {
-		ctx = s.prop.Extract(ctx, propagation.HeaderCarrier(q.Header))
-	}
 	if s.tracer == nil {
 		return ctx
 	}
-	ctx, span := s.tracer.Start(ctx, method(q.Method), trace.WithSpanKind(trace.SpanKindServer))
+	ctx, opts := s.traces.Incoming(ctx, q.Header)
+	ctx, span := s.tracer.Start(ctx, method(q.Method), append(opts, trace.WithSpanKind(trace.SpanKindServer))...)
 	if span.IsRecording() {
 		span.SetAttributes(
 			attribute.String("http.request.method", method(q.Method)),

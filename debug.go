@@ -1,0 +1,112 @@
+package gabion
+
+import (
+	"time"
+
+	"github.com/gabion-go/gabion/transport"
+)
+
+// debugState is what /debug/gabion shows.
+type debugState struct {
+	Instance     debugInstance           `json:"instance"`
+	Status       string                  `json:"status"`
+	Registration string                  `json:"registration"`
+	Checks       []debugCheck            `json:"checks"`
+	Server       debugLimit              `json:"server"`
+	Discovery    map[string]debugService `json:"discovery"`
+	Clients      []debugClient           `json:"clients"`
+}
+
+type debugInstance struct {
+	ID      string            `json:"id"`
+	Service string            `json:"service"`
+	Addr    string            `json:"addr"`
+	Zone    string            `json:"zone,omitempty"`
+	Version string            `json:"version,omitempty"`
+	Weight  int               `json:"weight,omitempty"`
+	Tags    []string          `json:"tags,omitempty"`
+	Meta    map[string]string `json:"meta,omitempty"`
+}
+
+type debugCheck struct {
+	Name        string    `json:"name"`
+	Kind        string    `json:"kind"`
+	DegradeOnly bool      `json:"degrade_only,omitempty"`
+	Healthy     bool      `json:"healthy"`
+	Output      string    `json:"output,omitempty"`
+	Checked     time.Time `json:"checked,omitzero"`
+}
+
+type debugLimit struct {
+	InFlight int `json:"in_flight"`
+	Limit    int `json:"limit"`
+	Requests int `json:"requests,omitempty"`
+}
+
+type debugService struct {
+	Instances int     `json:"instances"`
+	Staleness float64 `json:"staleness_seconds"`
+	Error     string  `json:"error,omitempty"`
+}
+
+type debugClient struct {
+	Service   string           `json:"service"`
+	Breaker   string           `json:"breaker"`
+	Panic     bool             `json:"panic"`
+	Limit     debugLimit       `json:"bulkhead"`
+	Budget    float64          `json:"retry_tokens"`
+	Endpoints []debugEndpoint  `json:"endpoints"`
+	Policy    transport.Policy `json:"policy"`
+}
+
+type debugEndpoint struct {
+	debugInstance
+	State    string `json:"state"`
+	InFlight int    `json:"in_flight"`
+}
+
+func (s *Service) debug() debugState {
+	d := debugState{
+		Checks: []debugCheck{}, Discovery: map[string]debugService{}, Clients: []debugClient{},
+		Registration: "not running",
+	}
+	if l := s.listening.Load(); l != nil {
+		d.Instance, d.Registration = debugInstance(l.instance), "registered"
+	}
+	if err := s.regErr.Load(); err != nil && *err != nil {
+		d.Registration = (*err).Error()
+	}
+	for _, r := range s.health.Results() {
+		d.Checks = append(d.Checks, debugCheck{r.Name, r.Kind.String(), r.DegradeOnly, r.Healthy, r.Output, r.Checked})
+	}
+	status, _ := s.health.Status()
+	d.Status = status.String()
+	d.Server.InFlight, d.Server.Limit = s.server.Limit()
+	d.Server.Requests = s.server.InFlight()
+	now := time.Now()
+	for service, snap := range s.directory.Snapshots() {
+		e := debugService{Instances: len(snap.Instances), Staleness: snap.Age(now).Seconds()}
+		if snap.Err != nil {
+			e.Error = snap.Err.Error()
+		}
+		d.Discovery[service] = e
+	}
+	for _, c := range s.client.Services() {
+		d.Clients = append(d.Clients, s.debugClient(c))
+	}
+	return d
+}
+
+func (s *Service) debugClient(c transport.ServiceState) debugClient {
+	stats := c.Balancer.Stats()
+	d := debugClient{
+		Service: c.Name, Breaker: c.Breaker.State().String(), Panic: stats.Panic,
+		Limit:  debugLimit{InFlight: c.Bulkhead.InFlight(), Limit: c.Bulkhead.Max()},
+		Budget: c.Budget.Tokens(),
+		Policy: s.client.PolicyFor(c.Name),
+	}
+	for _, e := range c.Balancer.Endpoints() {
+		d.Endpoints = append(d.Endpoints, debugEndpoint{debugInstance(e.Instance()), e.State().String(), e.InFlight()})
+	}
+	return d
+}

@@ -1,0 +1,203 @@
+package gabion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/gabion-go/gabion/discovery"
+)
+
+// deregisterTimeout bounds the leaving of the registry: one that hangs must
+// not keep a service from ending.
+const deregisterTimeout = 3 * time.Second
+
+// flushTimeout bounds the end of what New opened, telemetry included.
+const flushTimeout = 3 * time.Second
+
+// Run serves until ctx ends, or SIGTERM or SIGINT arrives, or background work
+// fails, and returns when everything is drained: nil, unless something failed.
+// A second signal ends the process at once with status 1. Run can be called
+// once.
+func (s *Service) Run(ctx context.Context) error {
+	if !s.started.CompareAndSwap(false, true) {
+		return ErrStarted
+	}
+	ctx, stop := s.signals(ctx)
+	defer stop()
+	err := s.run(ctx)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancel()
+	return errors.Join(err, s.finish(ending))
+}
+
+// signals returns a context that ends with the first signal. The second one
+// ends the process.
+func (s *Service) signals(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	got := make(chan os.Signal, 2)
+	signal.Notify(got, syscall.SIGTERM, os.Interrupt)
+	done := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			case sig := <-got:
+				if n > 0 {
+					s.log.Error("gabion: second signal, exiting at once", "signal", sig.String())
+					os.Exit(1)
+				}
+				s.log.Info("gabion: shutting down", "signal", sig.String())
+				cancel()
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(got)
+		close(done)
+		cancel()
+	}
+}
+
+// run is Run between the signals and the closing of what New opened.
+func (s *Service) run(ctx context.Context) error {
+	l, err := s.listen()
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 2)
+	admin := s.adminServer()
+	go func() { served <- s.server.Serve(l.public) }()
+	go func() { served <- serveAdmin(admin, l.admin) }()
+	s.Go("health checks", s.health.Run)
+
+	registration, err := s.start(ctx, l)
+	if err == nil {
+		err = s.wait(ctx, served)
+	} else if ctx.Err() != nil {
+		err = nil // told to stop while starting: that is no failure
+	}
+	return errors.Join(err, s.shutdown(ctx, registration, admin))
+}
+
+// listen opens both listeners and settles the address to be told to others.
+func (s *Service) listen() (*listeners, error) {
+	public, err := net.Listen("tcp", s.cfg.addr)
+	if err != nil {
+		return nil, fmt.Errorf("gabion: listen on the address (GABION_ADDR): %w", err)
+	}
+	admin, err := net.Listen("tcp", s.cfg.adminAddr)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("gabion: listen on the admin address (GABION_ADMIN_ADDR): %w", err), public.Close())
+	}
+	addr, err := advertised(s.cfg.advertise, public.Addr())
+	if err != nil {
+		return nil, errors.Join(err, public.Close(), admin.Close())
+	}
+	in := s.cfg.instance
+	in.Addr = addr
+	in.Meta = maps.Clone(in.Meta)
+	in.Meta["admin"] = admin.Addr().String()
+	l := &listeners{public: public, admin: admin, instance: in}
+	s.listening.Store(l)
+	return l, nil
+}
+
+// start runs the startup steps, becomes ready and registers.
+func (s *Service) start(ctx context.Context, l *listeners) (discovery.Registration, error) {
+	for _, step := range s.cfg.startup {
+		if err := guarded(ctx, step.run); err != nil {
+			return nil, fmt.Errorf("gabion: startup step %q: %w", step.name, err)
+		}
+	}
+	s.health.MarkStarted()
+	registration, err := s.backend.Register(ctx, l.instance, s.health.Status)
+	switch {
+	case errors.Is(err, discovery.ErrReadOnly): // others are told by other means
+		registration = nil
+	case err != nil:
+		return nil, fmt.Errorf("gabion: register: %w", err)
+	}
+	s.log.InfoContext(ctx, "gabion: serving", "service", s.cfg.name, "instance", l.instance.ID,
+		"addr", l.instance.Addr, "admin", l.admin.Addr().String(), "version", l.instance.Version, "zone", l.instance.Zone)
+	if registration != nil {
+		s.Go("registration watch", func(context.Context) error { return s.watchRegistration(ctx, registration) })
+	}
+	for _, f := range s.cfg.onReady {
+		f(s)
+	}
+	return registration, nil
+}
+
+// watchRegistration logs when the instance ceases to be announced and when it
+// is again, and keeps the state for /debug/gabion, until the service is told to
+// end.
+func (s *Service) watchRegistration(ctx context.Context, r discovery.Registration) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	announced := true
+	for ctx.Err() == nil {
+		err := r.Err()
+		s.regErr.Store(&err)
+		switch {
+		case err != nil && announced:
+			s.log.Warn("gabion: not registered, will keep trying", "service", s.cfg.name, "error", err)
+		case err == nil && !announced:
+			s.log.Info("gabion: registered again", "service", s.cfg.name)
+		}
+		announced = err == nil
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// wait blocks until the service is to end, and returns why if it failed.
+func (s *Service) wait(ctx context.Context, served <-chan error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.work.failed:
+		return err
+	case err := <-served:
+		if err == nil {
+			err = errors.New("gabion: a listener was closed")
+		}
+		return err
+	}
+}
+
+// shutdown ends the service in the order that loses no request.
+func (s *Service) shutdown(ctx context.Context, r discovery.Registration, admin *http.Server) error {
+	ctx = context.WithoutCancel(ctx)
+	s.health.SetDraining()
+	var errs []error
+	if r != nil {
+		leaving, cancel := context.WithTimeout(ctx, deregisterTimeout)
+		if err := r.Deregister(leaving); err != nil {
+			s.log.WarnContext(ctx, "gabion: deregister", "error", err)
+		}
+		cancel()
+	}
+	s.server.Drain()
+	time.Sleep(s.cfg.drainDelay) // callers and load balancers need time to notice
+	ending, cancel := context.WithTimeout(ctx, s.cfg.shutdownTimeout)
+	defer cancel()
+	errs = append(errs, s.server.Shutdown(ending))
+	rest, cancelRest := context.WithTimeout(ctx, max(time.Second, s.cfg.shutdownTimeout))
+	defer cancelRest()
+	errs = append(errs, s.work.stop(rest))
+	_ = admin.Close() // probes and scrapes may break off
+	s.log.InfoContext(ctx, "gabion: stopped", "service", s.cfg.name)
+	return errors.Join(errs...)
+}

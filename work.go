@@ -1,0 +1,67 @@
+package gabion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+)
+
+// work is the background work of a service.
+type work struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	failed chan error // the first failure
+}
+
+func (w *work) init() {
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.failed = make(chan error, 1)
+}
+
+// stop ends the work and waits for it until ctx ends.
+func (w *work) stop(ctx context.Context) error {
+	w.cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.wg.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("gabion: background work did not end: %w", ctx.Err())
+	}
+}
+
+func (w *work) fail(err error) {
+	select {
+	case w.failed <- err:
+	default: // the first one has ended the service already
+	}
+}
+
+// Go runs work in the background until the service ends: its context is
+// cancelled once the last request is done, and Run waits for it. If it returns
+// an error or panics while the service runs, the service shuts down in order
+// and Run returns that error. name says in errors what failed.
+func (s *Service) Go(name string, run func(context.Context) error) {
+	s.work.wg.Go(func() {
+		if err := guarded(s.work.ctx, run); err != nil && !(s.work.ctx.Err() != nil && errors.Is(err, context.Canceled)) {
+			s.work.fail(fmt.Errorf("gabion: %s: %w", name, err))
+		}
+	})
+}
+
+// guarded makes an error of a panic.
+func guarded(ctx context.Context, run func(context.Context) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return run(ctx)
+}
