@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -82,7 +83,7 @@ func (c *Config) listen(logger *log.Logger) (t *transport, err error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("gossip: %w", err)
+	return nil, fmt.Errorf("gossip: listen: %w", err)
 }
 
 // advertised returns where others reach a node that listens on bound.
@@ -106,8 +107,11 @@ func (c *Config) advertised(bound netip.AddrPort) (netip.AddrPort, error) {
 // outgoing returns the address from which the first seed is reached, or else a
 // private address of this machine.
 func (c *Config) outgoing() (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
+	defer cancel()
+	var d net.Dialer
 	for _, s := range c.Seeds {
-		conn, err := net.Dial("udp", s) // sends nothing
+		conn, err := d.DialContext(ctx, "udp", s) // sends nothing
 		if err != nil {
 			continue
 		}
@@ -123,5 +127,5 @@ func (c *Config) outgoing() (netip.Addr, error) {
 			return p.Addr(), nil
 		}
 	}
-	return netip.Addr{}, errors.Join(errors.New("gossip: no address that others could reach: set advertise=ip:port"), err)
+	return netip.Addr{}, errors.Join(errors.New("no address that others could reach: set advertise=ip:port"), err)
 }

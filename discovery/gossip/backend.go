@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -112,22 +113,26 @@ func (b *Backend) listen(c Config) error {
 	if err != nil {
 		return err
 	}
-	bound := netip.AddrPortFrom(t.ip, uint16(t.GetAutoBindPort()))
-	b.addr, err = c.advertised(bound)
+	b.addr, err = c.advertised(t.bound())
 	if err == nil {
-		mc := b.profile.config()
-		mc.Name, mc.Label, mc.SecretKey = b.name, wirePrefix+b.label, c.Key
-		mc.Transport, mc.Logger = t, logger
-		mc.BindAddr, mc.BindPort = bound.Addr().String(), int(bound.Port())
-		mc.AdvertiseAddr, mc.AdvertisePort = b.addr.Addr().String(), int(b.addr.Port())
-		d := delegate{b}
-		mc.Delegate, mc.Events, mc.Alive, mc.Conflict = d, d, d, d
-		b.list, err = memberlist.Create(mc)
+		b.list, err = memberlist.Create(b.settings(c, t, logger))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("gossip: %w", err), t.Shutdown())
 	}
 	return nil
+}
+
+// settings returns what memberlist is to know.
+func (b *Backend) settings(c Config, t *transport, logger *log.Logger) *memberlist.Config {
+	mc := b.profile.config()
+	mc.Name, mc.Label, mc.SecretKey = b.name, wirePrefix+b.label, c.Key
+	mc.Transport, mc.Logger = t, logger
+	mc.BindAddr, mc.BindPort = t.bound().Addr().String(), int(t.bound().Port())
+	mc.AdvertiseAddr, mc.AdvertisePort = b.addr.Addr().String(), int(b.addr.Port())
+	d := delegate{b}
+	mc.Delegate, mc.Events, mc.Alive, mc.Conflict = d, d, d, d
+	return mc
 }
 
 // uniqueName names this process, in a way that tells people where it runs.

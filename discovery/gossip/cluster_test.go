@@ -71,7 +71,7 @@ func TestIslandsMerge(t *testing.T) {
 // TestSameNameReturns has a node die without leaving and come back under its
 // name at another address before anybody missed it.
 func TestSameNameReturns(t *testing.T) {
-	leaktest.Check(t)
+	t.Parallel()
 	l := label()
 	watching := start(t, gossip.Config{Label: l, Bind: "127.0.0.1:0", Seeds: []string{freeAddr(t)}})
 	seeds := []string{watching.Addr()}
@@ -309,7 +309,7 @@ func TestReplacedRegistration(t *testing.T) {
 // that is shut. The others must leave it out, must not take each other for
 // dead through what it says, and must take it back.
 func TestDeafMember(t *testing.T) {
-	leaktest.Check(t)
+	t.Parallel()
 	l := label()
 	a := start(t, gossip.Config{Label: l, Bind: "127.0.0.1:0"})
 	b := start(t, gossip.Config{Label: l, Bind: "127.0.0.1:0", Seeds: []string{a.Addr()}})

@@ -45,7 +45,9 @@ type Config struct {
 	Advertise string
 	// Label keeps clusters apart that share machines: nodes hear only those
 	// with the same label. Up to 64 letters, digits, dots, hyphens and
-	// underscores. On one machine each label has meeting places of its own.
+	// underscores. On one machine each label has meeting places of its own:
+	// ten ports from 10000 to 29999 that follow from the label. Without a
+	// label they are 7946 to 7955.
 	Label string
 	// Key encrypts and authenticates all traffic with AES-GCM: 16, 24 or 32
 	// bytes. Nodes with another key, or none, are not heard. Empty: traffic

@@ -70,12 +70,15 @@ func (d delegate) NotifyJoin(n *memberlist.Node)  { d.b.catalog.joined(n.FullAdd
 func (d delegate) NotifyLeave(n *memberlist.Node) { d.b.catalog.left(n.Name) }
 func (delegate) NotifyUpdate(*memberlist.Node)    {}
 
-// NotifyAlive refuses members with names that no record could have. That this
-// delegate is there makes memberlist drop messages without versions too, which
-// it would stumble over.
-func (delegate) NotifyAlive(n *memberlist.Node) error {
+// NotifyAlive refuses members with names that no record could have, and more
+// members than an exchange may name. That this delegate is there makes
+// memberlist drop messages without versions too, which it would stumble over.
+func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	if n.Name == "" || len(n.Name) > maxText {
 		return errors.New("bad node name")
+	}
+	if _, known := d.b.catalog.address(n.Name); !known && d.b.catalog.members() >= maxMembers {
+		return errors.New("too many members")
 	}
 	return nil
 }

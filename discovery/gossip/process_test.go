@@ -13,7 +13,6 @@ import (
 
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/gossip"
-	"github.com/gabion-go/gabion/internal/leaktest"
 )
 
 // childVariable makes the test binary a child process; it holds what the child
@@ -128,7 +127,7 @@ func sees(t *testing.T, b *gossip.Backend, service string, n int) time.Duration 
 // TestProcesses starts three processes at the same moment with nothing but the
 // default, kills one and has one leave.
 func TestProcesses(t *testing.T) {
-	leaktest.Check(t)
+	t.Parallel()
 	// The label moves the meeting places to a row of their own; all else is
 	// the default.
 	l := label()
@@ -156,7 +155,7 @@ func TestProcesses(t *testing.T) {
 // TestStoppedProcess stops a process for so long that the others give it up,
 // and lets it go on. It must come back without anybody's help.
 func TestStoppedProcess(t *testing.T) {
-	leaktest.Check(t)
+	t.Parallel()
 	l := label()
 	here := start(t, gossip.Config{Label: l})
 	there := spawn(t, 9001, "gossip://?label="+l)

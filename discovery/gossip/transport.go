@@ -77,6 +77,11 @@ func inUse(err error) bool {
 		strings.Contains(err.Error(), "Only one usage of each socket address") // Windows
 }
 
+// bound returns the address with the port that was had.
+func (t *transport) bound() netip.AddrPort {
+	return netip.AddrPortFrom(t.ip, uint16(t.GetAutoBindPort()))
+}
+
 func (t *transport) passPackets() {
 	for {
 		select {
