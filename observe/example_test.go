@@ -18,7 +18,11 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer tel.Shutdown(context.Background())
+	defer func() {
+		if err := tel.Shutdown(context.Background()); err != nil {
+			fmt.Println(err)
+		}
+	}()
 
 	served := tel.Metrics().Server("cart")
 	served.Begin("GET")

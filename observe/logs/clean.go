@@ -81,6 +81,10 @@ func (s style) any(v any) (clean slog.Value) {
 		return s.text(redact.URL(&v))
 	case http.Header:
 		return s.header(v)
+	case *http.Cookie:
+		return s.text(v.Name + "=" + redact.Mark)
+	case http.Cookie:
+		return s.text(v.Name + "=" + redact.Mark)
 	case slog.Level:
 		return s.text(v.String())
 	}

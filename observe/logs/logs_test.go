@@ -156,20 +156,28 @@ func TestWithDoesNotShare(t *testing.T) {
 		x, y := base.With("x", 1), base.With("a", 9)
 		g := base.WithGroup("g")
 		g1, g2 := g.With("d", 1), g.With("d", 2)
+		deep := slog.New(base.Handler()).WithGroup("p").WithGroup("q")
+		d1, d2 := deep.WithGroup("r"), deep.WithGroup("s")
+		base.Info("m", "a", 7)
 		for _, l := range []*slog.Logger{base, x, y, g1, g2} {
 			l.Info("m")
 		}
+		d1.Info("m", "d", 1)
+		d2.Info("m", "d", 2)
 	})
 	var lines []string
 	for line := range strings.Lines(got) {
 		_, attrs, _ := strings.Cut(line, `"msg":"m",`)
 		lines = append(lines, attrs)
 	}
-	want := `"a":1,"b":2,"c":3}
+	want := `"a":7,"b":2,"c":3}
+"a":1,"b":2,"c":3}
 "a":1,"b":2,"c":3,"x":1}
 "a":9,"b":2,"c":3}
 "a":1,"b":2,"c":3,"g":{"d":1}}
 "a":1,"b":2,"c":3,"g":{"d":2}}
+"a":1,"b":2,"c":3,"p":{"q":{"r":{"d":1}}}}
+"a":1,"b":2,"c":3,"p":{"q":{"s":{"d":2}}}}
 `
 	if got := strings.Join(lines, ""); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -200,6 +208,7 @@ func TestSecretsAreMarked(t *testing.T) {
 		"url value":      slog.Any("u", *u),
 		"url text":       slog.String("u", u.String()),
 		"header":         slog.Any("h", h),
+		"cookie":         slog.Any("c", &http.Cookie{Name: "sid", Value: "s3cret"}),
 		"bearer":         slog.String("x", "Bearer s3cret"),
 		"error":          slog.Any("err", errors.New("dial amqp://u:s3cret@mq: refused")),
 		"struct":         slog.Any("login", login{"joe", "s3cret", map[string]any{"api_key": "s3cret", "l": []any{"Bearer s3cret"}}}),

@@ -45,7 +45,7 @@ func (k Kind) String() string {
 	return Other
 }
 
-// Reason says why a limit refused a call. Others than the constants may be
+// Reason says why a limit refused a call. Other words than the constants may be
 // used; at most 32 distinct ones are kept, then they share [Other].
 type Reason string
 
@@ -130,7 +130,7 @@ func (c *Client) rejection(k rejectKey) prometheus.Counter {
 
 // Request records one whole call. status is 0 if no response came. errType is
 // empty or a short stable word such as timeout; at most 64 distinct ones are
-// kept. If it is empty and status is 400 or more, the status takes its place.
+// kept, and texts of more than a word become [Other]. If it is empty and status is 400 or more, the status takes its place.
 // A negative d counts as 0.
 func (c *Client) Request(method string, status int, errType string, d time.Duration) {
 	c.observer(method, status, errType).Observe(seconds(d))

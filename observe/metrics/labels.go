@@ -28,6 +28,7 @@ type vocabulary struct {
 	limit    int
 	none     string // for the empty string
 	overflow string // for what comes after limit others
+	words    bool   // admits single words only
 
 	mu    sync.Mutex
 	known atomic.Pointer[map[string]string] // as given -> label; never changed in place
@@ -36,6 +37,14 @@ type vocabulary struct {
 func newVocabulary(limit int, none, overflow string) *vocabulary {
 	v := &vocabulary{limit: limit, none: none, overflow: overflow}
 	v.known.Store(&map[string]string{})
+	return v
+}
+
+// newWords returns a vocabulary of words such as timeout. Whatever else it is
+// given, perhaps the text of an error with a password in it, becomes Other.
+func newWords(limit int, none string) *vocabulary {
+	v := newVocabulary(limit, none, Other)
+	v.words = true
 	return v
 }
 
@@ -51,7 +60,7 @@ func (v *vocabulary) label(s string) string {
 	if l, ok := known[s]; ok {
 		return l
 	}
-	if len(known) >= v.limit || len(s) > maxLabel {
+	if len(known) >= v.limit || len(s) > maxLabel || v.words && !isWord(s) {
 		return v.overflow
 	}
 	return v.admit(s)
@@ -87,6 +96,14 @@ func (v *vocabulary) forget(label string) {
 // need no place of their own.
 func isReserved(s string) bool {
 	return s[0] == '_' && (s == Other || s == Overflow || s == Unknown || s == Unmatched)
+}
+
+// isWord reports whether s can be a word, the name of a Go type included.
+func isWord(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
+		letter := r|0x20 >= 'a' && r|0x20 <= 'z' && r < 0x80
+		return !letter && (r < '0' || r > '9') && !strings.ContainsRune("_-.*", r)
+	}) < 0
 }
 
 // clean returns s as valid UTF-8.

@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"context"
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,8 @@ type collector func(chan<- prometheus.Metric)
 
 func (c collector) Describe(chan<- *prometheus.Desc)    {}
 func (c collector) Collect(ch chan<- prometheus.Metric) { c(ch) }
+
+var errBroken = errors.New("broken")
 
 func constant(name string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(prometheus.NewDesc(name, name, nil, nil), prometheus.GaugeValue, 1)

@@ -23,5 +23,7 @@
 //
 // OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
 // OTEL_TRACES_EXPORTER (none only), OTEL_TRACES_SAMPLER,
-// OTEL_TRACES_SAMPLER_ARG and OTEL_PROPAGATORS are honoured.
+// OTEL_TRACES_SAMPLER_ARG and OTEL_PROPAGATORS are honoured, and by the SDK's
+// batch processor, from the environment of the process only,
+// OTEL_BSP_SCHEDULE_DELAY and OTEL_BSP_EXPORT_TIMEOUT.
 package traces

@@ -13,7 +13,6 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	defer p.Shutdown(context.Background())
 
 	in := http.Header{}
 	in.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -24,6 +23,10 @@ func Example() {
 	out := http.Header{}
 	p.Outgoing(ctx, out)
 	fmt.Println(out.Get("traceparent"))
+
+	if err := p.Shutdown(context.Background()); err != nil {
+		panic(err)
+	}
 	// Output:
 	// 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
 }

@@ -408,7 +408,7 @@ func TestDisabled(t *testing.T) {
 func TestGlobalsAreLeftAlone(t *testing.T) {
 	tp, prop := otel.GetTracerProvider(), otel.GetTextMapPropagator()
 	p := newProvider(t, traces.WithExporter(tracetest.NewNoopExporter()))
-	defer p.Shutdown(t.Context())
+	defer func() { _ = p.Shutdown(t.Context()) }()
 	if otel.GetTracerProvider() != tp || otel.GetTextMapPropagator() != prop {
 		t.Error("New changed a global of OpenTelemetry")
 	}

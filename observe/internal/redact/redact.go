@@ -113,6 +113,7 @@ func query(raw string) string {
 
 var (
 	userinfo = regexp.MustCompile(`://[^\s/?#]*@`)
+	dsn      = regexp.MustCompile(`[^\s:/@"']+:[^\s/"']*@(\w*\()`)
 	bearer   = regexp.MustCompile(`(?i)\bbearer\s+[^\s"',;]+`)
 	basic    = regexp.MustCompile(`(?i)\bbasic\s+[A-Za-z0-9+/=_-]+`)
 	assigned = regexp.MustCompile(`([\w.%-]+)=("[^"]*"|'[^']*'|[^\s&"',;#]+)`)
@@ -120,12 +121,15 @@ var (
 	header   = regexp.MustCompile(`(?i)\b((?:set-)?cookie:\s*[^\s=]+=|x-[\w-]*(?:token|key|secret|signature):\s*)[^\s,;"']+`)
 )
 
-// Text marks secrets inside text: the userinfo of URLs, bearer and basic
-// credentials, assignments such as password=x in a query or a data source name,
-// members of JSON, and header lines.
+// Text marks secrets inside text: the userinfo of URLs and of data source names
+// such as user:password@tcp(host)/db, bearer and basic credentials, assignments
+// such as password=x, members of JSON, and header lines.
 func Text(s string) string {
 	if strings.Contains(s, "://") {
 		s = userinfo.ReplaceAllString(s, "://"+Mark+"@")
+	}
+	if strings.Contains(s, "@") && strings.Contains(s, "(") {
+		s = dsn.ReplaceAllString(s, Mark+"@$1")
 	}
 	if containsFold(s, "bearer") {
 		s = bearer.ReplaceAllString(s, "Bearer "+Mark)

@@ -68,6 +68,7 @@ func TestText(t *testing.T) {
 		"mail joe@example.com a=b":                      "mail joe@example.com a=b",
 		`body {"user":"joe","password": "s3\"cret"}`:    `body {"user":"joe","password":"REDACTED"}`,
 		`{"token":s3cret,"n":1}`:                        `{"token":"REDACTED","n":1}`,
+		"open root:s3@cret@tcp(127.0.0.1:3306)/shop":    "open REDACTED@tcp(127.0.0.1:3306)/shop",
 		"X-Consul-Token: s3cret":                        "X-Consul-Token: REDACTED",
 		"Cookie: sid=s3cret; a":                         "Cookie: sid=REDACTED; a",
 		"wrong password: too short":                     "wrong password: too short",
