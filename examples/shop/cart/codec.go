@@ -11,8 +11,7 @@ import (
 // short because a replica sends whole carts; fields are only ever added.
 
 type stampJSON struct {
-	Millis  int64  `json:"t"`
-	Count   uint32 `json:"n,omitempty"`
+	Micros  int64  `json:"t"`
 	Replica string `json:"r"`
 }
 

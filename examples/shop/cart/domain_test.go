@@ -14,8 +14,7 @@ import (
 func stamps() *rapid.Generator[Stamp] {
 	return rapid.Custom(func(t *rapid.T) Stamp {
 		return Stamp{
-			Millis:  rapid.Int64Range(1, 4).Draw(t, "millis"),
-			Count:   rapid.Uint32Range(0, 2).Draw(t, "count"),
+			Micros:  rapid.Int64Range(1, 9).Draw(t, "micros"),
 			Replica: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "replica"),
 		}
 	})
@@ -60,16 +59,16 @@ func TestReplicasConverge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		replicas := make([]Cart, 3)
 		clocks := make([]*Clock, 3)
-		now := time.UnixMilli(1000)
+		now := time.UnixMicro(1000)
 		for i := range replicas {
-			replicas[i] = Cart{ID: "c1", Created: Stamp{1, 0, "a"}}
+			replicas[i] = Cart{ID: "c1", Created: Stamp{1, "a"}}
 			skew := rapid.Int64Range(-20, 20).Draw(t, "skew")
-			clocks[i] = NewClock(string(rune('a'+i)), Stamp{}, func() time.Time { return now.Add(time.Duration(skew) * time.Millisecond) })
+			clocks[i] = NewClock(string(rune('a'+i)), Stamp{}, func() time.Time { return now.Add(time.Duration(skew) * time.Microsecond) })
 		}
 		want := map[string]Entry{}
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			i, j := rapid.IntRange(0, 2).Draw(t, "i"), rapid.IntRange(0, 2).Draw(t, "j")
-			now = now.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "pass")) * time.Millisecond)
+			now = now.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "pass")) * time.Microsecond)
 			if rapid.Bool().Draw(t, "exchange") {
 				clocks[i].See(replicas[j].Latest())
 				replicas[i] = replicas[i].Merge(replicas[j])
@@ -131,7 +130,7 @@ func TestSet(t *testing.T) {
 		"ordered":              {ordered, "mug", 1, ErrOrdered},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := Stamp{Millis: 9, Replica: "a"}
+			at := Stamp{Micros: 9, Replica: "a"}
 			got, err := tc.cart.Set(tc.product, tc.quantity, at)
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("got %v, want %v", err, tc.want)
@@ -145,7 +144,7 @@ func TestSet(t *testing.T) {
 
 func TestSetLeavesTheOldCartAlone(t *testing.T) {
 	before := Cart{ID: "c1", Entries: map[string]Entry{"mug": {Quantity: 1}}}
-	if _, err := before.Set("mug", 2, Stamp{Millis: 1}); err != nil {
+	if _, err := before.Set("mug", 2, Stamp{Micros: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if before.Entries["mug"].Quantity != 1 {
@@ -168,20 +167,20 @@ func TestLinesLeaveOutRemovals(t *testing.T) {
 }
 
 func TestClockNeverGoesBack(t *testing.T) {
-	now := time.UnixMilli(5000)
-	c := NewClock("a", Stamp{Millis: 7000, Count: 3, Replica: "b"}, func() time.Time { return now })
-	last := Stamp{Millis: 7000, Count: 3, Replica: "b"}
+	now := time.UnixMicro(5000)
+	c := NewClock("a", Stamp{Micros: 7000, Replica: "b"}, func() time.Time { return now })
+	last := Stamp{Micros: 7000, Replica: "b"}
 	for i := range 100 {
 		switch i {
 		case 20:
-			now = time.UnixMilli(9000)
+			now = time.UnixMicro(9000)
 		case 40:
-			now = time.UnixMilli(100)
+			now = time.UnixMicro(100)
 		case 60:
-			last = Stamp{Millis: 20000, Replica: "z"}
+			last = Stamp{Micros: 20000, Replica: "z"}
 			c.See(last)
 		case 80:
-			c.See(Stamp{Millis: 1})
+			c.See(Stamp{Micros: 1})
 		}
 		next := c.Next()
 		if next.Compare(last) <= 0 {

@@ -147,11 +147,10 @@ func toCartJSON(c Cart) cartJSON {
 	return out
 }
 
-// version packs the latest stamp into a number that JavaScript can hold, and
-// leaves the lowest bit for the order.
+// version makes one number of the latest stamp and whether there is an order.
+// JavaScript can hold it until the year 2112.
 func version(c Cart) int64 {
-	at := c.Latest()
-	v := at.Millis<<10 | min(int64(at.Count), 511)<<1
+	v := c.Latest().Micros << 1
 	if c.Order != nil {
 		v |= 1
 	}

@@ -21,9 +21,9 @@ type peerHandler struct {
 // InternalRoutes returns what replicas ask each other, by [http.ServeMux]
 // pattern:
 //
-//	GET  /internal/changes?after=N&from=STORE  {"store","next","more","carts"}
-//	GET  /internal/carts/{id}                  one cart, whole
-//	POST /internal/carts                       {"from","carts"} -> 204
+//	GET  /internal/changes?after=N&from=STORE&url=URL  {"store","next","more","carts"}
+//	GET  /internal/carts/{id}                          one cart, whole
+//	POST /internal/carts                               {"from","carts"} -> 204
 func InternalRoutes(store *Store, rep *Replicator, log *slog.Logger) map[string]http.HandlerFunc {
 	h := &peerHandler{store, rep, log}
 	return map[string]http.HandlerFunc{
@@ -40,7 +40,8 @@ func (h *peerHandler) changes(w http.ResponseWriter, r *http.Request) {
 		transport.WriteProblem(w, r, transport.Problem{Status: http.StatusBadRequest, Detail: "after must be a whole number."})
 		return
 	}
-	h.rep.Heard(query.Get("from"))
+	// Before the log is read: a change that this answer lacks is pushed.
+	h.rep.Heard(query.Get("from"), query.Get("url"))
 	carts, next, more, err := h.store.Changes(after, pullLimit)
 	if err != nil {
 		h.fail(w, r, err)

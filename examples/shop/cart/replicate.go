@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -19,7 +20,8 @@ import (
 const (
 	pullEvery   = 300 * time.Millisecond // between two readings of the peers' logs
 	pullTimeout = time.Second            // one request for changes
-	pushTimeout = 250 * time.Millisecond // what a change waits for its peers
+	pushTimeout = 500 * time.Millisecond // what a change waits for its peers, at most
+	heardFor    = 5 * pullEvery          // how long a peer that has asked is there
 	pullLimit   = 200                    // carts in one answer
 	maxAnswer   = 32 << 20               // bytes of one answer
 
@@ -59,16 +61,29 @@ type Replicator struct {
 	store  *Store
 	clock  *Clock
 	peers  Peers
+	self   func() string // where this replica answers, empty if not known
 	client *http.Client
 	log    *slog.Logger
 
 	mu     sync.Mutex
-	silent map[string]bool // stores of peers that did not answer last
+	silent map[string]bool    // stores of peers that did not answer last
+	heard  map[string]contact // by store: who has asked for changes lately
 }
 
-// NewReplicator returns a Replicator that talks to peers through client.
-func NewReplicator(store *Store, clock *Clock, peers Peers, client *http.Client, log *slog.Logger) *Replicator {
-	return &Replicator{store: store, clock: clock, peers: peers, client: client, log: log, silent: map[string]bool{}}
+// contact is a peer as it has shown itself.
+type contact struct {
+	url string
+	at  time.Time
+}
+
+// NewReplicator returns a Replicator that talks to peers through client. self
+// says where this replica answers, and may say "" for as long as it is not
+// known; peers are told so that they need not wait for the registry.
+func NewReplicator(store *Store, clock *Clock, peers Peers, self func() string, client *http.Client, log *slog.Logger) *Replicator {
+	return &Replicator{
+		store: store, clock: clock, peers: peers, self: self, client: client, log: log,
+		silent: map[string]bool{}, heard: map[string]contact{},
+	}
 }
 
 // Run reads the peers' logs again and again until ctx ends, and returns nil.
@@ -88,7 +103,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 // Sync reads the log of every visible peer to its end. The error joins those of
 // the peers that could not be read; all others have been.
 func (r *Replicator) Sync(ctx context.Context) error {
-	return r.each(r.peers(), func(p Peer) error { return r.pull(ctx, p) })
+	return r.each(r.known(), func(p Peer) error { return r.pull(ctx, p) })
 }
 
 // CatchUp is [Replicator.Sync] at the start, when peers may not be visible yet:
@@ -110,7 +125,7 @@ func (r *Replicator) CatchUp(ctx context.Context) error {
 	defer again.Stop()
 	for {
 		err := r.Sync(ctx)
-		if err == nil && len(r.peers()) > 0 {
+		if err == nil && len(r.known()) > 0 {
 			return nil
 		}
 		select {
@@ -124,7 +139,7 @@ func (r *Replicator) CatchUp(ctx context.Context) error {
 	}
 }
 
-// Push sends c to the peers that answered last and waits for them up to 250 ms.
+// Push sends c to the peers that answered last and waits for them up to 500 ms.
 // It goes on when ctx ends: the change has happened.
 func (r *Replicator) Push(ctx context.Context, c Cart) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
@@ -140,7 +155,7 @@ func (r *Replicator) Push(ctx context.Context, c Cart) {
 }
 
 // Fetch takes in what the peers that answered last know of a cart, and waits
-// for them up to 250 ms.
+// for them up to 500 ms.
 func (r *Replicator) Fetch(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
@@ -164,11 +179,36 @@ func (r *Replicator) Merge(carts []Cart) error {
 }
 
 // Heard notes that the peer with that store is there, so that changes are
-// pushed to it.
-func (r *Replicator) Heard(store string) {
+// pushed to it from now on: to the URL that it gave, if it gave one, for it
+// knows its address before the registry does.
+func (r *Replicator) Heard(store, url string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.silent, store)
+	if url != "" && store != "" && store != r.store.ID() {
+		r.heard[store] = contact{url, time.Now()}
+	}
+}
+
+// known returns the peers that are visible or were heard lately, as they have
+// shown themselves last.
+func (r *Replicator) known() []Peer {
+	peers := slices.Clone(r.peers())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for store, c := range r.heard {
+		if time.Since(c.at) > heardFor {
+			delete(r.heard, store)
+			continue
+		}
+		i := slices.IndexFunc(peers, func(p Peer) bool { return p.Store == store })
+		if i < 0 {
+			peers = append(peers, Peer{store, c.url})
+		} else {
+			peers[i].URL = c.url
+		}
+	}
+	return peers
 }
 
 // see moves the clock past the carts' stamps, before anybody can read them.
@@ -180,16 +220,10 @@ func (r *Replicator) see(carts []Cart) {
 
 // answering returns the peers that answered when last asked.
 func (r *Replicator) answering() []Peer {
-	all := r.peers()
+	known := r.known()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var peers []Peer
-	for _, p := range all {
-		if !r.silent[p.Store] {
-			peers = append(peers, p)
-		}
-	}
-	return peers
+	return slices.DeleteFunc(known, func(p Peer) bool { return r.silent[p.Store] })
 }
 
 // each calls ask for all peers at once and notes who answered.
@@ -251,7 +285,7 @@ func (r *Replicator) pull(ctx context.Context, p Peer) error {
 func (r *Replicator) changes(ctx context.Context, p Peer, after uint64) (changesJSON, error) {
 	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
 	defer cancel()
-	query := url.Values{"after": {strconv.FormatUint(after, 10)}, "from": {r.store.ID()}}
+	query := url.Values{"after": {strconv.FormatUint(after, 10)}, "from": {r.store.ID()}, "url": {r.self()}}
 	var changes changesJSON
 	if err := r.call(ctx, http.MethodGet, p, "/internal/changes?"+query.Encode(), nil, &changes); err != nil {
 		return changesJSON{}, err

@@ -20,10 +20,10 @@ func openStore(t *testing.T, path string) *Store {
 
 func newStore(t *testing.T) *Store { return openStore(t, filepath.Join(t.TempDir(), "cart.db")) }
 
-// cartOf is a cart with n mugs, as of millis.
-func cartOf(id string, n int, millis int64) Cart {
-	at := Stamp{Millis: millis, Replica: "a"}
-	return Cart{ID: id, Created: Stamp{1, 0, "a"}, Entries: map[string]Entry{"mug": {n, at}}}
+// cartOf is a cart with n mugs, as of micros.
+func cartOf(id string, n int, micros int64) Cart {
+	at := Stamp{Micros: micros, Replica: "a"}
+	return Cart{ID: id, Created: Stamp{1, "a"}, Entries: map[string]Entry{"mug": {n, at}}}
 }
 
 func TestStoreKeepsAcrossOpening(t *testing.T) {
@@ -43,7 +43,7 @@ func TestStoreKeepsAcrossOpening(t *testing.T) {
 	if n, err := s.Cursor("peer"); n != 42 || err != nil {
 		t.Errorf("cursor: got %d, %v", n, err)
 	}
-	if at, err := s.Latest(); at.Millis != 77 || err != nil {
+	if at, err := s.Latest(); at.Micros != 77 || err != nil {
 		t.Errorf("latest: got %+v, %v", at, err)
 	}
 	if met, err := s.MetPeers(); !met || err != nil {
@@ -112,7 +112,7 @@ func TestChangesInPages(t *testing.T) {
 
 func TestUpdateIsAtomic(t *testing.T) {
 	s := newStore(t)
-	if err := s.Merge([]Cart{{ID: "c1", Created: Stamp{Millis: 1}}}); err != nil {
+	if err := s.Merge([]Cart{{ID: "c1", Created: Stamp{Micros: 1}}}); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -120,7 +120,7 @@ func TestUpdateIsAtomic(t *testing.T) {
 		wg.Go(func() {
 			_, err := s.Update("c1", func(before Cart, found bool) (Cart, error) {
 				e := before.Entries["mug"]
-				return before.Set("mug", e.Quantity+1, Stamp{Millis: e.Stamp.Millis + 1, Replica: "a"})
+				return before.Set("mug", e.Quantity+1, Stamp{Micros: e.Stamp.Micros + 1, Replica: "a"})
 			})
 			if err != nil {
 				t.Error(err)

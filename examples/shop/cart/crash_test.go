@@ -1,0 +1,406 @@
+package cart
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gabion-go/gabion/transport"
+)
+
+// childEnv makes this test binary a replica: "DIR NUMBER MARKET-URL".
+const childEnv = "CART_TEST_REPLICA"
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(childEnv); spec != "" {
+		if err := childMain(strings.Fields(spec)); err != nil {
+			fmt.Fprintln(os.Stderr, "replica:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// childMain is a replica in its own process. It finds the others by the files
+// that they leave in the directory, prints its address once it has caught up,
+// and serves until it is killed or its standard input ends.
+func childMain(args []string) error {
+	dir, number := args[0], args[1]
+	market, err := url.Parse(args[2])
+	if err != nil {
+		return err
+	}
+	store, err := OpenStore(filepath.Join(dir, "cart-"+number+".db"))
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(market)}} // whatever the host
+	log := slog.New(slog.DiscardHandler)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	self := "http://" + l.Addr().String()
+	n, err := newNode(store, peerFiles(dir, store.ID()), func() string { return self }, &http.Client{Transport: &http.Transport{}}, NewPricing(client), NewInventory(client), log)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	for pattern, h := range n.routes {
+		mux.HandleFunc(pattern, h)
+	}
+	go http.Serve(l, mux)
+	_ = n.rep.CatchUp(context.Background())
+	go n.rep.Run(context.Background())
+	go n.gate.Run(context.Background())
+	me, err := json.Marshal(Peer{store.ID(), self})
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, number+".peer")
+	if err := os.WriteFile(file+".new", me, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return err
+	}
+	fmt.Println(self)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return nil
+}
+
+// peerFiles finds the replicas that have left a file in dir.
+func peerFiles(dir, self string) Peers {
+	return func() []Peer {
+		names, _ := filepath.Glob(filepath.Join(dir, "*.peer"))
+		var peers []Peer
+		for _, name := range names {
+			var p Peer
+			data, err := os.ReadFile(name)
+			if err == nil && json.Unmarshal(data, &p) == nil && p.Store != self {
+				peers = append(peers, p)
+			}
+		}
+		return peers
+	}
+}
+
+// serve makes the market answer as pricing and inventory do. One reservation
+// in five is made, and its answer lost.
+func (m *market) serve(t *testing.T) string {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/quote", func(w http.ResponseWriter, r *http.Request) {
+		var in askJSON
+		if transport.DecodeJSON(w, r, &in) == nil {
+			total, _ := m.Quote(r.Context(), "", fromLinesJSON(in.Lines))
+			_ = transport.WriteJSON(w, 200, quoteJSON{in.Lines, total})
+		}
+	})
+	mux.HandleFunc("/v1/reservations", func(w http.ResponseWriter, r *http.Request) {
+		var in reserveJSON
+		if transport.DecodeJSON(w, r, &in) != nil {
+			return
+		}
+		o, created, err := m.Reserve(r.Context(), in.Cart, in.Key, fromLinesJSON(in.Lines), in.Total)
+		switch {
+		case rand.N(5) == 0:
+			panic(http.ErrAbortHandler)
+		case err != nil:
+			transport.WriteProblem(w, r, problem(err))
+		default:
+			status := map[bool]int{true: 201, false: 200}[created]
+			_ = transport.WriteJSON(w, status, reservationJSON{o.ID, in.Cart, o.Key, toLinesJSON(o.Lines), o.Total, o.Created})
+		}
+	})
+	srv := httptest.NewUnstartedServer(mux)
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+// child is a replica in another process, which dies and comes back.
+type child struct {
+	t    *testing.T
+	spec string
+	url  atomic.Pointer[string]
+	cmd  *exec.Cmd
+}
+
+// start returns once the replica is ready.
+func (c *child) start() {
+	c.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.cmd = exec.Command(exe, "-test.run=^$")
+	c.cmd.Env = append(os.Environ(), childEnv+"="+c.spec)
+	c.cmd.Stderr = os.Stderr
+	if _, err := c.cmd.StdinPipe(); err != nil { // ends when this process does
+		c.t.Fatal(err)
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("a replica did not start: %v", err)
+	}
+	url := strings.TrimSpace(line)
+	c.url.Store(&url)
+}
+
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
+}
+
+// processes starts two replicas in processes of their own.
+func processes(t *testing.T, m *market) [2]*child {
+	dir, market := t.TempDir(), m.serve(t)
+	var two [2]*child
+	for i := range two {
+		two[i] = &child{t: t, spec: fmt.Sprint(dir, " ", i, " ", market)}
+		two[i].start()
+		t.Cleanup(two[i].kill)
+	}
+	return two
+}
+
+// shopper fills and buys one cart after the other, asking any replica and, as
+// a client of the service would, another one when a call fails.
+type shopper struct {
+	t        *testing.T
+	replicas [2]*child
+	client   *http.Client
+	name     string
+	visits   []visit
+	calls    int
+}
+
+// visit is one cart as the shopper was told it is.
+type visit struct {
+	cart  string
+	items map[string]int
+	order orderJSON
+}
+
+// call repeats a request on one replica after the other until it is answered
+// with a status below 500, and returns the answer.
+func (s *shopper) call(ctx context.Context, method, path, body, key string) (int, string) {
+	for try := rand.N(2); ctx.Err() == nil; try++ {
+		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		status, answer, err := send(attempt, s.client, method, *s.replicas[try%2].url.Load()+path, body, "Idempotency-Key", key)
+		cancel()
+		if err == nil && status < 500 {
+			s.calls++
+			return status, answer
+		}
+	}
+	return 0, ""
+}
+
+func (s *shopper) visit(ctx context.Context, n int) bool {
+	key := fmt.Sprint(s.name, "-", n)
+	status, body := s.call(ctx, "POST", "/carts", "", key)
+	if status != 201 {
+		return s.odd(ctx, "create", status, body)
+	}
+	var made struct{ ID string }
+	decode(s.t, body, &made)
+	v := visit{cart: made.ID, items: map[string]int{}}
+	for range 3 + rand.N(6) {
+		product, n := fmt.Sprint("p", rand.N(4)), rand.N(10)
+		path := "/carts/" + v.cart + "/items/" + product
+		if status, body := s.call(ctx, "PUT", path, fmt.Sprintf(`{"quantity":%d}`, n), key); status != 200 {
+			return s.odd(ctx, "put", status, body)
+		}
+		if v.items[product] = n; n == 0 {
+			delete(v.items, product)
+		}
+	}
+	if len(v.items) > 0 {
+		status, body := s.call(ctx, "POST", "/carts/"+v.cart+"/checkout", "", key)
+		if status != 200 && status != 201 {
+			return s.odd(ctx, "checkout", status, body)
+		}
+		decode(s.t, body, &v.order)
+	}
+	s.visits = append(s.visits, v)
+	return true
+}
+
+func (s *shopper) odd(ctx context.Context, what string, status int, body string) bool {
+	if ctx.Err() == nil {
+		s.t.Errorf("%s: got %d %s", what, status, body)
+	}
+	return false
+}
+
+// TestKilledReplicasLoseNothing kills one of two replicas again and again while
+// carts are filled and bought. In the end both have every change that was
+// acknowledged, and each cart was ordered once.
+func TestKilledReplicasLoseNothing(t *testing.T) {
+	kills := 50
+	if testing.Short() {
+		kills = 10
+	}
+	m := newMarket()
+	replicas := processes(t, m)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	shoppers := make([]*shopper, 4)
+	var wg sync.WaitGroup
+	for i := range shoppers {
+		s := &shopper{t: t, replicas: replicas, client: &http.Client{Transport: &http.Transport{}}, name: fmt.Sprint("s", i)}
+		t.Cleanup(s.client.CloseIdleConnections)
+		shoppers[i] = s
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil && s.visit(ctx, n); n++ {
+			}
+		})
+	}
+	for range kills {
+		<-time.After(rand.N(120 * time.Millisecond)) // any moment is a moment to die
+		victim := replicas[rand.N(2)]
+		victim.kill()
+		victim.start()
+	}
+	stop()
+	wg.Wait()
+	m.check(t, replicas, shoppers)
+}
+
+// check holds what every replica has against what the shoppers were told.
+func (m *market) check(t *testing.T, replicas [2]*child, shoppers []*shopper) {
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	calls, carts, orders := 0, 0, 0
+	for _, s := range shoppers {
+		calls += s.calls
+		for _, v := range s.visits {
+			carts++
+			for _, r := range replicas {
+				eventually(t, "both replicas have read each other", func() bool {
+					got, err := readCart(t, client, *r.url.Load(), v.cart)
+					return err == nil && v.matches(got)
+				})
+			}
+			if v.order.Order == "" {
+				continue
+			}
+			orders++
+			if o := m.orderOf(v.cart); o.ID != v.order.Order || !v.sameLines(v.order.Lines) {
+				t.Errorf("cart %s: told order %+v of %v, the inventory has %+v", v.cart, v.order, v.items, o)
+			}
+		}
+	}
+	t.Logf("%d calls acknowledged, %d carts, %d orders", calls, carts, orders)
+	if carts == 0 || orders == 0 {
+		t.Error("nobody bought anything")
+	}
+}
+
+func readCart(t *testing.T, client *http.Client, url, id string) (c cartJSON, err error) {
+	status, body, err := send(t.Context(), client, "GET", url+"/carts/"+id, "")
+	if err == nil && status != 200 {
+		err = fmt.Errorf("status %d", status)
+	}
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal([]byte(body), &c)
+}
+
+func (v visit) matches(c cartJSON) bool {
+	told := c.Order == nil && v.order.Order == "" || c.Order != nil && c.Order.Order == v.order.Order
+	return told && v.sameLines(c.Items)
+}
+
+func (v visit) sameLines(lines []lineJSON) bool {
+	for _, l := range lines {
+		if v.items[l.Product] != l.Quantity {
+			return false
+		}
+	}
+	return len(lines) == len(v.items)
+}
+
+// TestStoppedReplicaDoesNotUndo: a replica that was stopped wakes with an old
+// change in its sockets, which was repeated and overtaken elsewhere.
+func TestStoppedReplicaDoesNotUndo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a process has to be stopped for 1.5 s")
+	}
+	replicas := processes(t, newMarket())
+	a, b := replicas[0], replicas[1]
+	client := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(client.CloseIdleConnections)
+	must := func(r *child, status int, method, path, body string) string {
+		t.Helper()
+		got, answer, err := send(t.Context(), client, method, *r.url.Load()+path, body)
+		if err != nil || got != status {
+			t.Fatalf("%s %s: got %d %s %v, want %d", method, path, got, answer, err, status)
+		}
+		return answer
+	}
+	var made struct{ ID string }
+	decode(t, must(a, 201, "POST", "/carts", ""), &made)
+	mug := "/carts/" + made.ID + "/items/mug"
+
+	signal(t, a, syscall.SIGSTOP)
+	old := make(chan string, 20)
+	for range cap(old) {
+		go func() {
+			status, body, err := send(t.Context(), client, "PUT", *a.url.Load()+mug, `{"quantity":1}`)
+			old <- fmt.Sprint(status, " ", err, " ", body)
+		}()
+	}
+	<-time.After(maxGap + 500*time.Millisecond)
+	must(b, 200, "PUT", mug, `{"quantity":1}`)
+	must(b, 200, "PUT", mug, `{"quantity":7}`)
+	signal(t, a, syscall.SIGCONT)
+	if answer := must(a, 200, "GET", "/carts/"+made.ID, ""); !strings.Contains(answer, `"quantity":7`) {
+		t.Errorf("right after it goes on: got %s, want what the other replica knows", answer)
+	}
+	for range cap(old) {
+		if answer := <-old; !strings.HasPrefix(answer, "503 ") {
+			t.Errorf("old change: got %s, want 503", answer)
+		}
+	}
+	for _, r := range replicas {
+		if answer := must(r, 200, "GET", "/carts/"+made.ID, ""); !strings.Contains(answer, `"quantity":7`) {
+			t.Errorf("got %s, want 7 mugs", answer)
+		}
+	}
+}
+
+func signal(t *testing.T, c *child, sig syscall.Signal) {
+	t.Helper()
+	if err := c.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,264 @@
+package cart
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gabion-go/gabion/examples/shop/kit"
+)
+
+// market is pricing and inventory as the cart service relies on them: every
+// piece costs a euro, and there is one order for a cart and a key.
+type market struct {
+	mu       sync.Mutex
+	byCart   map[string]Order
+	keys     map[string]string // key -> cart
+	priceErr error
+	stockErr error         // answered after the order was made
+	hold     chan struct{} // if set, Reserve sends before it decides, twice
+}
+
+func newMarket() *market { return &market{byCart: map[string]Order{}, keys: map[string]string{}} }
+
+func (m *market) Quote(_ context.Context, _ string, lines []Line) (kit.Money, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	total := 0
+	for _, l := range lines {
+		total += 100 * l.Quantity
+	}
+	return kit.Euros(int64(total)), m.priceErr
+}
+
+func (m *market) Reserve(ctx context.Context, cart, key string, lines []Line, total kit.Money) (Order, bool, error) {
+	if m.hold != nil {
+		m.hold <- struct{}{}
+		m.hold <- struct{}{}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if o, ok := m.byCart[cart]; ok {
+		if o.Key != key {
+			return Order{}, false, ErrOrdered
+		}
+		return o, false, m.stockErr
+	}
+	if _, used := m.keys[key]; used {
+		return Order{}, false, ErrKeyReused
+	}
+	o := Order{ID: fmt.Sprint("G-", len(m.byCart)+1), Key: key, Lines: lines, Total: total, Created: time.Unix(1, 0).UTC()}
+	m.byCart[cart], m.keys[key] = o, cart
+	return o, true, m.stockErr
+}
+
+func (m *market) orderOf(cart string) Order {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byCart[cart]
+}
+
+func (m *market) orders() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.byCart)
+}
+
+// fleet is some replicas that see each other on real sockets.
+type fleet struct {
+	t      *testing.T
+	market *market
+	nodes  []*replica
+
+	mu  sync.Mutex
+	cut bool // nobody reaches a peer
+}
+
+// replica is one node of a fleet, which can be down.
+type replica struct {
+	fleet *fleet
+	path  string
+	*node
+	store  *Store
+	server *httptest.Server
+	client *http.Client
+	stop   func()
+}
+
+// newFleet starts n replicas. Their background work runs only with run.
+func newFleet(t *testing.T, n int, run bool) *fleet {
+	f := &fleet{t: t, market: newMarket()}
+	for i := range n {
+		r := &replica{fleet: f, path: filepath.Join(t.TempDir(), fmt.Sprint("cart-", i, ".db"))}
+		f.nodes = append(f.nodes, r)
+	}
+	for _, r := range f.nodes {
+		r.start(run)
+		t.Cleanup(r.shutdown)
+	}
+	return f
+}
+
+func (r *replica) start(run bool) {
+	t := r.fleet.t
+	t.Helper()
+	var err error
+	if r.store, err = OpenStore(r.path); err != nil {
+		t.Fatal(err)
+	}
+	r.client = &http.Client{Transport: &http.Transport{}}
+	if r.node, err = newNode(r.store, r.peers, r.self, r.client, r.fleet.market, r.fleet.market, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for pattern, h := range r.routes {
+		mux.HandleFunc(pattern, h)
+	}
+	server := httptest.NewServer(mux)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	if run {
+		rep, gate := r.rep, r.gate
+		wg.Go(func() { rep.Run(ctx) })
+		wg.Go(func() { gate.Run(ctx) })
+	}
+	r.stop = func() { cancel(); wg.Wait() }
+	r.fleet.mu.Lock()
+	defer r.fleet.mu.Unlock()
+	r.server = server
+}
+
+// shutdown takes the replica down; it can be started again.
+func (r *replica) shutdown() {
+	r.fleet.mu.Lock()
+	server := r.server
+	r.server = nil
+	r.fleet.mu.Unlock()
+	if server == nil {
+		return
+	}
+	r.stop()
+	server.Close()
+	r.client.CloseIdleConnections()
+	r.store.Close()
+}
+
+// peers are all other replicas, those that are down included, as a registry
+// would show them for a while.
+func (r *replica) peers() []Peer {
+	r.fleet.mu.Lock()
+	defer r.fleet.mu.Unlock()
+	var peers []Peer
+	for _, o := range r.fleet.nodes {
+		switch {
+		case o == r || o.store == nil:
+		case o.server == nil || r.fleet.cut:
+			peers = append(peers, Peer{o.store.ID(), "http://127.0.0.1:1"})
+		default:
+			peers = append(peers, Peer{o.store.ID(), o.server.URL})
+		}
+	}
+	return peers
+}
+
+func (r *replica) self() string {
+	r.fleet.mu.Lock()
+	defer r.fleet.mu.Unlock()
+	if r.server == nil || r.fleet.cut {
+		return ""
+	}
+	return r.server.URL
+}
+
+func (f *fleet) partition(cut bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cut = cut
+}
+
+// converge makes the replicas read each other until there is nothing more.
+func (f *fleet) converge() {
+	f.t.Helper()
+	for range 2 {
+		for _, r := range f.nodes {
+			if err := r.rep.Sync(f.t.Context()); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// do sends one request to the replica and returns status and body.
+func (r *replica) do(method, path, body string, header ...string) (int, string) {
+	r.fleet.t.Helper()
+	status, answer, err := send(r.fleet.t.Context(), r.client, method, r.server.URL+path, body, header...)
+	if err != nil {
+		r.fleet.t.Fatal(err)
+	}
+	return status, answer
+}
+
+func send(ctx context.Context, client *http.Client, method, url, body string, header ...string) (int, string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewBufferString(body))
+	if err != nil {
+		return 0, "", err
+	}
+	for pair := range slices.Chunk(header, 2) {
+		req.Header.Set(pair[0], pair[1])
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(bytes.TrimSpace(answer)), err
+}
+
+// must is do that fails the test unless the status is as wanted.
+func (r *replica) must(status int, method, path, body string, header ...string) string {
+	r.fleet.t.Helper()
+	got, answer := r.do(method, path, body, header...)
+	if got != status {
+		r.fleet.t.Fatalf("%s %s: got %d %s, want %d", method, path, got, answer, status)
+	}
+	return answer
+}
+
+func (r *replica) create(header ...string) string {
+	r.fleet.t.Helper()
+	var out struct{ ID string }
+	decode(r.fleet.t, r.must(201, "POST", "/carts", "", header...), &out)
+	return out.ID
+}
+
+func (r *replica) put(cart, product string, n int) {
+	r.fleet.t.Helper()
+	r.must(200, "PUT", "/carts/"+cart+"/items/"+product, fmt.Sprintf(`{"quantity":%d}`, n))
+}
+
+func (r *replica) wantItems(cart, want string) {
+	r.fleet.t.Helper()
+	var out cartJSON
+	decode(r.fleet.t, r.must(200, "GET", "/carts/"+cart, ""), &out)
+	if got := fmt.Sprint(out.Items); got != want {
+		r.fleet.t.Errorf("items: got %s, want %s", got, want)
+	}
+}
+
+func decode(t *testing.T, data string, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(data), v); err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+}

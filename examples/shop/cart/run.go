@@ -1,0 +1,119 @@
+package cart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/gabion-go/gabion"
+	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/examples/shop/kit"
+	"github.com/gabion-go/gabion/health"
+)
+
+// serviceName is what callers put into a URL's host.
+const serviceName = "cart"
+
+// minFree is the disk space below which the service says that it is degraded.
+const minFree = 64 << 20
+
+// Config is what one replica needs to know. The rest is gabion's, from the
+// environment.
+type Config struct {
+	// DataDir is where the replica keeps its file, made if it is missing.
+	DataDir string
+	// Replica tells the replicas on one machine apart, from 1. Each has its own
+	// file, and no two processes may share one.
+	Replica int
+	// Options are further options of the service.
+	Options []gabion.Option
+}
+
+// Run serves one replica until ctx ends or the process is told to stop. It
+// becomes ready once it has read what its peers know, or nobody has answered
+// for a while.
+func Run(ctx context.Context, cfg Config) (err error) {
+	store, err := openIn(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	client := peerClient()
+	defer client.CloseIdleConnections()
+
+	var catchUp gabion.Hook // known once there is a service
+	opts := []gabion.Option{
+		gabion.WithMeta(metaStore, store.ID()),
+		gabion.WithMeta("replica", strconv.Itoa(cfg.Replica)),
+		gabion.WithStartup("catch up", func(ctx context.Context) error { return catchUp(ctx) }),
+	}
+	s, err := gabion.New(serviceName, append(opts, cfg.Options...)...)
+	if err != nil {
+		return err
+	}
+	dir := &directory{service: serviceName, self: store.ID(), log: s.Logger()}
+	n, err := newNode(store, dir.peers, selfOf(s), client,
+		NewPricing(s.Client(pricingName)), NewInventory(s.Client(inventoryName)), s.Logger())
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	if err := addChecks(s.Health(), store, cfg.DataDir); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	kit.Mount(s, n.routes)
+	catchUp = func(ctx context.Context) error {
+		s.Go("peers", func(ctx context.Context) error { return dir.run(ctx, s.Resolver()) })
+		s.Go("gate", n.gate.Run)
+		if err := n.rep.CatchUp(ctx); err != nil {
+			s.Logger().WarnContext(ctx, "starting without the other replicas", "error", err)
+		}
+		s.Go("replication", n.rep.Run)
+		return nil
+	}
+	return s.Run(ctx)
+}
+
+func openIn(cfg Config) (*Store, error) {
+	if cfg.Replica < 1 {
+		return nil, fmt.Errorf("cart: replica %d: want 1 or more", cfg.Replica)
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cart: make the data directory: %w", err)
+	}
+	return OpenStore(filepath.Join(cfg.DataDir, fmt.Sprintf("cart-%d.db", cfg.Replica)))
+}
+
+// peerClient returns a client for calls to one replica, chosen by address:
+// nothing is to be balanced, and what fails is read from the log later.
+func peerClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: 8,
+		IdleConnTimeout:     30 * time.Second,
+		DisableCompression:  true,
+	}}
+}
+
+// selfOf returns where others reach s, once it listens on an address that
+// others could dial.
+func selfOf(s *gabion.Service) func() string {
+	return func() string {
+		if addr := s.Addr(); discovery.ValidateAddr(addr) == nil {
+			return "http://" + addr
+		}
+		return ""
+	}
+}
+
+func addChecks(checker *health.Checker, store *Store, dir string) error {
+	_, storeErr := checker.Add("store", func(context.Context) error {
+		_, err := store.Latest()
+		return err
+	})
+	_, diskErr := checker.Add("disk", health.DiskSpace(dir, minFree), health.WithDegradeOnly(true))
+	return errors.Join(storeErr, diskErr)
+}
