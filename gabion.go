@@ -42,9 +42,8 @@ type Service struct {
 	regErr    atomic.Pointer[error]
 	work      work
 
-	mu      sync.Mutex
-	stops   []namedHook // run in reverse order at the end
-	options map[string][]transport.ClientOption
+	mu    sync.Mutex
+	stops []namedHook // run in reverse order at the end
 }
 
 // listeners are the sockets of a service that runs.

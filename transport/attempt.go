@@ -139,7 +139,7 @@ func (a *attempt) send() {
 	}
 	out.Header = a.info.Header
 	out.Body, out.GetBody = k.body.next(), k.body.rewind(k.idempotent)
-	a.resp, a.err = k.svc.conns.roundTripper(a.endpoint).RoundTrip(out)
+	a.resp, a.err = k.svc.conns.roundTripper(a.endpoint).RoundTrip(out) //nolint:bodyclose // the call's end closes it
 	if a.err == nil && !a.headerIn() {
 		discard(a.resp.Body)
 		a.resp, a.err = nil, context.Cause(a.ctx)

@@ -84,7 +84,7 @@ func (c *conn) current() http.RoundTripper {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.expires == expires { // nobody else has renewed it
+	if c.expires.Equal(expires) { // nobody else has renewed it
 		retirePool(c.pool)
 		c.renew()
 	}

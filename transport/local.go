@@ -98,7 +98,7 @@ func (w *localWriter) serve(h http.Handler, in *http.Request) {
 			_ = w.writer.CloseWithError(err)
 		case v == nil: // runtime.Goexit
 			w.fail(errors.New("transport: local handler ended without returning"))
-		case v == http.ErrAbortHandler:
+		case isAbort(v):
 			w.fail(io.ErrUnexpectedEOF)
 		default:
 			w.fail(fmt.Errorf("transport: local handler panicked: %v", v))

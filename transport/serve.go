@@ -213,7 +213,7 @@ func (x *exchange) call(r *http.Request) {
 			return
 		}
 		v := recover()
-		if v == http.ErrAbortHandler {
+		if isAbort(v) {
 			x.w.aborted = true
 			panic(v)
 		}
@@ -227,6 +227,13 @@ func (x *exchange) call(r *http.Request) {
 		x.w.aborted = true
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// isAbort reports whether a handler panicked to break off its response, which
+// is no fault.
+func isAbort(v any) bool {
+	err, ok := v.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
 }
 
 func (x *exchange) panicked(r *http.Request, v any) {
