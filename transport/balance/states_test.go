@@ -423,3 +423,34 @@ func awaitRiskAny(t *testing.T, b *balance.Balancer, e *balance.Endpoint) time.D
 	defer e.Done(cancelled)
 	return awaitRisk(t, b, e, time.Minute)
 }
+
+// When all could not be connected to for long, and one can again, calls are
+// risked on the others at once: it must not carry everything for long.
+func TestFirstBackDoesNotCarryAll(t *testing.T) {
+	inBubble(t, balance.Policy{}, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * ms) {
+			calls(t, b, 10, refused)
+		}
+		wantStats(t, b, balance.Stats{Unreachable: 10, Panic: true})
+		for b.Stats().Available == 0 {
+			calls(t, b, 1, success)
+			time.Sleep(ms)
+		}
+		for range 10 {
+			time.Sleep(11 * ms)
+			calls(t, b, 1, success)
+		}
+		if s := b.Stats(); s.Available < 6 {
+			t.Errorf("%+v 110 ms after the first came back", s)
+		}
+	})
+}
+
+func TestLastIsNeverEjected(t *testing.T) {
+	p := balance.Policy{Ejection: balance.Ejection{MaxPercent: 100}}
+	inBubble(t, p, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+		cutOff(t, b, all[0])
+		calls(t, b, 1000, failure)
+		wantStats(t, b, balance.Stats{Available: 1, Ejected: 2, Unreachable: 1, Panic: true})
+	})
+}
