@@ -35,7 +35,7 @@ func (d *directory) run(ctx context.Context, resolver discovery.Resolver) error 
 func (d *directory) set(instances []discovery.Instance) {
 	var peers []Peer
 	for _, in := range instances {
-		if store := in.Meta[metaStore]; store != "" && store != d.self {
+		if store := in.Meta[metaStore]; store != d.self {
 			peers = append(peers, Peer{store, "http://" + in.Addr})
 		}
 	}

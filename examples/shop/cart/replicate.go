@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -33,12 +34,14 @@ const (
 
 // Peer is another replica.
 type Peer struct {
-	Store string // the ID of its store
+	// Store is the ID of its store, empty where the registry does not carry
+	// it; such a peer is asked, and may turn out to be this very replica.
+	Store string
 	URL   string // where it answers, without a path
 }
 
-// Peers returns the replicas that are visible now, without this one. It must
-// answer at once.
+// Peers returns the replicas that are visible now, without this one where it
+// can be told. It must answer at once.
 type Peers func() []Peer
 
 // changesJSON is the answer to "what has changed since".
@@ -103,6 +106,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 // Sync reads the log of every visible peer to its end. The error joins those of
 // the peers that could not be read; all others have been.
 func (r *Replicator) Sync(ctx context.Context) error {
+	r.meet(ctx)
 	return r.each(r.known(), func(p Peer) error { return r.pull(ctx, p) })
 }
 
@@ -190,10 +194,26 @@ func (r *Replicator) Heard(store, url string) {
 	}
 }
 
-// known returns the peers that are visible or were heard lately, as they have
+// meet asks the visible peers that have no name for it.
+func (r *Replicator) meet(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, p := range r.peers() {
+		if p.Store != "" {
+			continue
+		}
+		wg.Go(func() {
+			if answer, err := r.changes(ctx, p, math.MaxInt64); err == nil {
+				r.Heard(answer.Store, p.URL)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// known returns the peers with a name that are visible or were heard lately, as they have
 // shown themselves last.
 func (r *Replicator) known() []Peer {
-	peers := slices.Clone(r.peers())
+	peers := slices.DeleteFunc(slices.Clone(r.peers()), func(p Peer) bool { return p.Store == "" })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for store, c := range r.heard {
@@ -290,7 +310,7 @@ func (r *Replicator) changes(ctx context.Context, p Peer, after uint64) (changes
 	if err := r.call(ctx, http.MethodGet, p, "/internal/changes?"+query.Encode(), nil, &changes); err != nil {
 		return changesJSON{}, err
 	}
-	if changes.Store != p.Store { // somebody else answers there now
+	if p.Store != "" && changes.Store != p.Store { // somebody else answers there now
 		return changesJSON{}, fmt.Errorf("cart: %s is store %.32q, want %q", p.URL, changes.Store, p.Store)
 	}
 	return changes, nil

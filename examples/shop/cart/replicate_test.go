@@ -112,6 +112,28 @@ func TestStaleAddressIsNotTakenForThePeer(t *testing.T) {
 	}
 }
 
+// TestPeersWithoutNames: static lists and DNS show addresses only, that of the
+// replica itself among them.
+func TestPeersWithoutNames(t *testing.T) {
+	f := newFleet(t, 2, false)
+	a, b := f.nodes[0], f.nodes[1]
+	f.partition(true)
+	id := b.create()
+	f.partition(false)
+	rep := NewReplicator(a.store, NewClock("a", Stamp{}, time.Now), func() []Peer {
+		return []Peer{{URL: a.server.URL}, {URL: b.server.URL}, {URL: "http://127.0.0.1:1"}}
+	}, a.self, a.client, a.rep.log)
+	if err := rep.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.store.Get(id); err != nil {
+		t.Errorf("the other's cart: %v", err)
+	}
+	if got := rep.answering(); len(got) != 1 || got[0] != (Peer{b.store.ID(), b.server.URL}) {
+		t.Errorf("peers: got %v, want the other one", got)
+	}
+}
+
 func TestNewReplicaReadsTheWholeLog(t *testing.T) {
 	f := newFleet(t, 3, false)
 	a, c := f.nodes[0], f.nodes[2]

@@ -181,7 +181,7 @@ func TestDirectoryKnowsPeersByStore(t *testing.T) {
 		{Addr: "127.0.0.1:2", Meta: map[string]string{metaStore: "other"}},
 		{Addr: "127.0.0.1:3"},
 	})
-	if got, want := fmt.Sprint(d.peers()), "[{other http://127.0.0.1:2}]"; got != want {
+	if got, want := fmt.Sprint(d.peers()), "[{other http://127.0.0.1:2} { http://127.0.0.1:3}]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
