@@ -1,0 +1,133 @@
+package transport_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/discovery/static"
+	"github.com/gabion-go/gabion/transport"
+)
+
+// An http.Client that knows services instead of machines.
+func ExampleNewClient() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "a quote for %s", r.URL.Query().Get("product"))
+	}))
+	defer server.Close()
+	registry, err := static.New(map[string][]discovery.Instance{
+		"pricing": {{ID: "pricing-1", Service: "pricing", Addr: server.Listener.Addr().String()}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer registry.Close()
+
+	transportClient, err := transport.NewClient(registry)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer transportClient.Close()
+	client := &http.Client{Transport: transportClient}
+
+	resp, err := client.Get("http://pricing/v1/quote?product=teapot")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	fmt.Println(string(body))
+	// Output: a quote for teapot
+}
+
+// A fallback answers when the service cannot.
+func ExampleWithFallback() {
+	registry, _ := static.New(nil)
+	defer registry.Close()
+	lastKnown := func(_ context.Context, _ *http.Request, err error) (*http.Response, error) {
+		fmt.Println("pricing is gone:", errors.Is(err, transport.ErrNoInstances))
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("the price of yesterday"))}, nil
+	}
+	c, _ := transport.NewClient(registry, transport.WithFallback("pricing", lastKnown))
+	defer c.Close()
+
+	resp, err := c.HTTPClient().Get("http://pricing/v1/quote")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	fmt.Println(string(body))
+	// Output:
+	// pricing is gone: true
+	// the price of yesterday
+}
+
+// What went wrong is asked with errors.Is and errors.AsType.
+func ExampleError() {
+	registry, _ := static.New(nil)
+	defer registry.Close()
+	c, _ := transport.NewClient(registry)
+	defer c.Close()
+
+	_, err := c.HTTPClient().Get("http://cart/carts/7") //nolint:bodyclose // there is no response
+	fmt.Println("nobody there:", errors.Is(err, transport.ErrNoInstances))
+	fmt.Println("circuit open:", errors.Is(err, breaker.ErrOpen))
+	if e, ok := errors.AsType[*transport.Error](err); ok {
+		fmt.Println("may be sent again:", !e.Sent)
+	}
+	// Output:
+	// nobody there: true
+	// circuit open: false
+	// may be sent again: true
+}
+
+// A service that lives in this process is called like any other.
+func ExampleWithLocal() {
+	pricing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "from this process") })
+	registry, _ := static.New(nil)
+	defer registry.Close()
+	c, _ := transport.NewClient(registry, transport.WithLocal("pricing", pricing, 1))
+	defer c.Close()
+
+	resp, err := c.HTTPClient().Get("http://pricing/v1/quote")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	fmt.Println(string(body))
+	// Output: from this process
+}
+
+func ExampleDecodeJSON() {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Quantity int `json:"quantity"`
+		}
+		if err := transport.DecodeJSON(w, r, &in); err != nil {
+			return // the client has been told
+		}
+		fmt.Fprintf(w, "%d in the cart", in.Quantity)
+	})
+	for _, body := range []string{`{"quantity":2}`, `{"quantity":"two"}`, `{"amount":2}`} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/", strings.NewReader(body)))
+		fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
+	}
+	// Output:
+	// 200 2 in the cart
+	// 400 {"detail":"quantity: got a JSON string, want a whole number in range","status":400,"title":"Bad Request"}
+	// 400 {"detail":"unknown member \"amount\"","status":400,"title":"Bad Request"}
+}
