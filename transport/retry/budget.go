@@ -186,10 +186,13 @@ func (b *Budget) paid(word uint64, now int64) (tokens, at int64) {
 	}
 	end := min(now, b.lastSuccess.Load()+b.window)
 	earned := int64(float64(max(0, end-at)) * b.refill) // thousandths per millisecond = tokens per second
-	if earned == 0 && end > at {
-		return tokens, at // too short a time for a whole thousandth: leave it to add up
+	switch {
+	case end < now || b.refill == 0:
+		at = now
+	case earned > 0:
+		at += int64(math.Ceil(float64(earned) / b.refill)) // what is left over adds up
 	}
-	return min(tokens+earned, b.cap), now
+	return min(tokens+earned, b.cap), at
 }
 
 func (b *Budget) now() int64 { return time.Since(b.start).Milliseconds() }
