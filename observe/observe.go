@@ -72,7 +72,7 @@ func WithRegistry(r prometheus.Registerer, g prometheus.Gatherer) Option {
 // traces pass through and none are recorded.
 func WithSpanExporter(e sdktrace.SpanExporter) Option { return WithTraces(traces.WithExporter(e)) }
 
-// WithUntrustedPeers(true) is for services at the edge: see
+// WithUntrustedPeers is to be true for services at the edge: see
 // [traces.WithUntrustedPeers]. Default false.
 func WithUntrustedPeers(untrusted bool) Option {
 	return WithTraces(traces.WithUntrustedPeers(untrusted))

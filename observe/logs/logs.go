@@ -49,8 +49,8 @@ func WithLevel(l slog.Level) Option { return optionFunc(func(c *config) { c.leve
 // WithService sets the service name that the [ECS] format puts on each record.
 func WithService(name string) Option { return optionFunc(func(c *config) { c.service = name }) }
 
-// WithColor(false) leaves colour out even on a terminal. Default true; nothing
-// is coloured off a terminal.
+// WithColor sets whether records are coloured on a terminal. Default true;
+// nothing is coloured elsewhere.
 func WithColor(on bool) Option { return optionFunc(func(c *config) { c.noColor = !on }) }
 
 // WithTerminal says whether the writer leads to a terminal. Default: it does if

@@ -56,7 +56,7 @@ func (m *Metrics) AddService(service string, read func() ServiceStats) (remove f
 
 // AddServerLimit shows the requests in flight and the most allowed for a
 // service that this process serves. It is read like that of [Metrics.AddService].
-func (m *Metrics) AddServerLimit(service string, read func() (inflight, max int)) (remove func()) {
+func (m *Metrics) AddServerLimit(service string, read func() (inflight, limit int)) (remove func()) {
 	return m.pulled.limits.add(func() serverLimit {
 		inflight, most := read()
 		return serverLimit{service, inflight, most}

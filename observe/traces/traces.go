@@ -93,8 +93,9 @@ func WithAttributes(attrs ...attribute.KeyValue) Option {
 	return optionFunc(func(c *config) { c.attributes = append(c.attributes, attrs...) })
 }
 
-// WithUntrustedPeers(true) is for the edge: traces, sampling decisions and
-// baggage that arrive in headers are not adopted. Default false.
+// WithUntrustedPeers is to be true at the edge of a system: then traces,
+// sampling decisions and baggage that arrive in headers are not adopted. Default
+// false.
 func WithUntrustedPeers(untrusted bool) Option {
 	return optionFunc(func(c *config) { c.untrusted = untrusted })
 }

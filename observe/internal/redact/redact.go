@@ -137,8 +137,10 @@ func Text(s string) string {
 	if containsFold(s, "basic") {
 		s = basic.ReplaceAllStringFunc(s, basicCredentials)
 	}
-	if strings.Contains(s, ":") {
+	if strings.Contains(s, ":") && (containsFold(s, "x-") || containsFold(s, "cookie")) {
 		s = header.ReplaceAllString(s, "${1}"+Mark)
+	}
+	if strings.Contains(s, ":") && strings.Contains(s, `"`) {
 		s = member.ReplaceAllStringFunc(s, jsonMember)
 	}
 	if strings.Contains(s, "=") {
