@@ -17,7 +17,7 @@ const mean = 10 * time.Millisecond
 func overloaded(t *testing.T, workers int, d time.Duration) (*server, *load) {
 	s := newServer(t, workers, limit.Settings{})
 	l := &load{server: s, perSecond: 5 * float64(workers) / mean.Seconds()}
-	l.handle = func(*limit.Ticket) { s.work(around(mean)) }
+	l.handle = func(*limit.Ticket) limit.Outcome { return s.work(around(mean)) }
 	l.start(d)
 	return s, l
 }
@@ -83,7 +83,7 @@ func TestSlowIsNotBusy(t *testing.T) {
 				s := newServer(t, 1_000_000, limit.Settings{})
 				var half atomic.Bool
 				l := &load{server: s, perSecond: 2500}
-				l.handle = func(*limit.Ticket) {
+				l.handle = func(*limit.Ticket) limit.Outcome {
 					d, share := 2*time.Millisecond, 0.1
 					if half.Load() {
 						share = 0.5
@@ -91,7 +91,7 @@ func TestSlowIsNotBusy(t *testing.T) {
 					if rand.Float64() < share {
 						d = slow
 					}
-					s.work(around(d))
+					return s.work(around(d))
 				}
 				l.start(40 * time.Second)
 				time.Sleep(15 * time.Second)
@@ -118,12 +118,12 @@ func TestFewSlowSamples(t *testing.T) {
 		s := newServer(t, 16, limit.Settings{})
 		l := &load{server: s, perSecond: 1400} // of 1600
 		var n atomic.Int64
-		l.handle = func(*limit.Ticket) {
+		l.handle = func(*limit.Ticket) limit.Outcome {
 			if n.Add(1)%1000 == 0 {
 				time.Sleep(3 * time.Second) // waits for something else
-				return
+				return limit.Succeeded
 			}
-			s.work(around(mean))
+			return s.work(around(mean))
 		}
 		l.start(30 * time.Second)
 		least := s.limiter.Limit()
@@ -159,7 +159,7 @@ func TestCriticality(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, 16, limit.Settings{})
 		l := &load{server: s, perSecond: 3 * 16 / mean.Seconds()}
-		l.handle = func(*limit.Ticket) { s.work(around(mean)) }
+		l.handle = func(*limit.Ticket) limit.Outcome { return s.work(around(mean)) }
 		l.criticality = func() limit.Criticality {
 			switch n := rand.IntN(100); {
 			case n < 10: // 30 % of capacity
@@ -200,13 +200,13 @@ func TestStreamsDoNotPoison(t *testing.T) {
 		s := newServer(t, 16, limit.Settings{})
 		l := &load{server: s, perSecond: 1000} // of 1600
 		var n atomic.Int64
-		l.handle = func(ticket *limit.Ticket) {
+		l.handle = func(ticket *limit.Ticket) limit.Outcome {
 			if n.Add(1)%5 == 0 {
 				ticket.Stream()
 				time.Sleep(10 * time.Second)
-				return
+				return limit.Succeeded
 			}
-			s.work(around(mean))
+			return s.work(around(mean))
 		}
 		l.start(30 * time.Second)
 		time.Sleep(20 * time.Second)
@@ -224,5 +224,55 @@ func TestStreamsDoNotPoison(t *testing.T) {
 		if s.limiter.Streams() != 0 || s.limiter.InFlight() != 0 {
 			t.Errorf("%d streams, %d in flight after the end", s.limiter.Streams(), s.limiter.InFlight())
 		}
+	})
+}
+
+// Most requests run out of time because of something downstream. Fewer at once
+// would not help them, and the limit stays.
+func TestHungDependency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, 1_000_000, limit.Settings{})
+		l := &load{server: s, perSecond: 500}
+		l.handle = func(*limit.Ticket) limit.Outcome {
+			if rand.Float64() < 0.3 {
+				return s.work(around(mean))
+			}
+			time.Sleep(500 * time.Millisecond)
+			return limit.Dropped
+		}
+		l.start(60 * time.Second)
+		time.Sleep(45 * time.Second)
+		if n := highest(s.limiter, 15*time.Second); n < 20 {
+			t.Errorf("limit %d while a dependency hangs", n)
+		}
+		l.wg.Wait()
+	})
+}
+
+// Most requests run out of time because there are too many at once. Far fewer
+// at once are served in time.
+func TestTooManyToBeInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const workers = 8
+		s := newServer(t, workers, limit.Settings{Initial: 400})
+		l := &load{server: s, perSecond: 5 * workers / mean.Seconds()}
+		var inTime atomic.Int64
+		l.handle = func(*limit.Ticket) limit.Outcome {
+			began := time.Now()
+			s.work(around(mean)) // even when its time is up
+			if time.Since(began) > 200*time.Millisecond {
+				return limit.Dropped
+			}
+			inTime.Add(1)
+			return limit.Succeeded
+		}
+		l.start(30 * time.Second)
+		time.Sleep(20 * time.Second)
+		before := inTime.Load()
+		time.Sleep(10 * time.Second)
+		if g := goodput(int(inTime.Load()-before), workers, 10*time.Second); g < 0.9 {
+			t.Errorf("goodput %.3f of capacity in time, limit %d", g, s.limiter.Limit())
+		}
+		l.wg.Wait()
 	})
 }

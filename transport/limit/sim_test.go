@@ -41,7 +41,7 @@ func (s *server) hire() {
 }
 
 // work takes a worker for d, after waiting for one.
-func (s *server) work(d time.Duration) {
+func (s *server) work(d time.Duration) limit.Outcome {
 	turn := make(chan struct{})
 	s.mu.Lock()
 	s.waiting = append(s.waiting, turn)
@@ -53,6 +53,7 @@ func (s *server) work(d time.Duration) {
 	defer s.mu.Unlock()
 	s.busy--
 	s.hire()
+	return limit.Succeeded
 }
 
 // A load sends requests at random moments and remembers what became of them.
@@ -60,7 +61,7 @@ type load struct {
 	server      *server
 	perSecond   float64
 	criticality func() limit.Criticality
-	handle      func(*limit.Ticket) // what a request does once admitted
+	handle      func(*limit.Ticket) limit.Outcome // what a request does once admitted
 
 	wg      sync.WaitGroup
 	mu      sync.Mutex
@@ -118,8 +119,7 @@ func (l *load) one() {
 		l.mu.Unlock()
 		return
 	}
-	l.handle(&t)
-	t.Release(limit.Succeeded)
+	t.Release(l.handle(&t))
 	l.mu.Lock()
 	l.took = append(l.took, time.Since(arrived))
 	l.served[c]++
