@@ -433,10 +433,14 @@ func TestNothingAfterDeregister(t *testing.T) {
 		}
 		var log strings.Builder
 		b := f.open(consul.Config{TTL: duration.Duration(time.Second)}, consul.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-		for range 50 {
+		for i := range 50 {
 			g := newGauge(discovery.Critical)
 			r := register(t, b, web1, g.get)
-			time.Sleep(rand.N(2 * time.Second))
+			if i%2 == 0 { // while it registers, or later
+				time.Sleep(rand.N(300 * time.Millisecond))
+			} else {
+				time.Sleep(rand.N(2 * time.Second))
+			}
 			g.set(discovery.Passing)
 			if err := r.Deregister(t.Context()); err != nil {
 				t.Fatal(err)

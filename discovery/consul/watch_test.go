@@ -122,6 +122,13 @@ func TestWatchIndexBackwards(t *testing.T) {
 		if got, want := w.addrs(), "10.0.0.9:80"; got != want {
 			t.Fatalf("got %q, want %q", got, want)
 		}
+		anew := false
+		for _, r := range f.requests("health")[2:] {
+			anew = anew || !strings.Contains(r.query, "index=")
+		}
+		if !anew {
+			t.Error("the index was not reset")
+		}
 		from := time.Now()
 		f.put("web", "b", "10.0.0.10:80")
 		time.Sleep(time.Second)
@@ -302,6 +309,24 @@ func TestWatchErrors(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A redirect is an error: the token must not travel.
+func TestWatchRedirect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.script = func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://other.test/", http.StatusTemporaryRedirect)
+		}
+		w := watch(t, f.open(consul.Config{Token: "s3cret"}), "web")
+		time.Sleep(5 * time.Second)
+		if e, ok := errors.AsType[api.StatusError](w.lastError()); !ok || e.Code != http.StatusTemporaryRedirect {
+			t.Errorf("got error %v, want status 307", w.lastError())
+		}
+		if n := len(f.requests("other")); n != 0 {
+			t.Errorf("%d requests followed the redirect", n)
+		}
+	})
 }
 
 // A service that is really gone ends up empty, confirmed by the leader.
