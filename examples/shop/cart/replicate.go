@@ -249,31 +249,36 @@ func (r *Replicator) answering() []Peer {
 // each calls ask for all peers at once and notes who answered.
 func (r *Replicator) each(peers []Peer, ask func(Peer) error) error {
 	errs := make([]error, len(peers))
+	start := time.Now()
 	var wg sync.WaitGroup
 	for i, p := range peers {
 		wg.Go(func() {
 			errs[i] = ask(p)
-			r.note(p, errs[i])
+			r.note(p, start, errs[i])
 		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-// note remembers whether p answered, and logs when that changes.
-func (r *Replicator) note(p Peer, err error) {
+// note remembers whether p answered what it was asked at start, and logs when
+// that changes. A failure says nothing about a peer that was heard since: it
+// has died and come back.
+func (r *Replicator) note(p Peer, start time.Time, err error) {
 	r.mu.Lock()
 	was := r.silent[p.Store]
-	if err != nil {
-		r.silent[p.Store] = true
-	} else {
+	switch {
+	case err == nil:
 		delete(r.silent, p.Store)
+	case r.heard[p.Store].at.Before(start):
+		r.silent[p.Store] = true
 	}
+	is := r.silent[p.Store]
 	r.mu.Unlock()
 	switch {
-	case err != nil && !was:
+	case is && !was:
 		r.log.Warn("replica does not answer", "peer", p.URL, "error", err)
-	case err == nil && was:
+	case was && !is:
 		r.log.Info("replica answers again", "peer", p.URL)
 	}
 }

@@ -1,6 +1,7 @@
 package cart
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,6 +96,30 @@ func TestSilentPeerCostsNothingUntilItAnswers(t *testing.T) {
 	rep.Heard("hung", "")
 	if len(rep.answering()) != 1 {
 		t.Error("the peer that asked for changes is not pushed to again")
+	}
+}
+
+// TestHeardWhileAnOldCallFails: a call to a peer's last life must not silence
+// its next one.
+func TestHeardWhileAnOldCallFails(t *testing.T) {
+	f := newFleet(t, 2, false)
+	a, b := f.nodes[0], f.nodes[1]
+	err := a.rep.each(a.peers(), func(p Peer) error {
+		a.rep.Heard(p.Store, b.server.URL)
+		return errors.New("connection reset")
+	})
+	if err == nil || len(a.rep.answering()) != 1 {
+		t.Errorf("got %v and %v, want an error and the peer that came back", err, a.rep.answering())
+	}
+}
+
+func TestPushOutlivesItsCaller(t *testing.T) {
+	f := newFleet(t, 2, false)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	f.nodes[0].rep.Push(gone, cartOf("c1", 1, 1))
+	if _, err := f.nodes[1].store.Get("c1"); err != nil {
+		t.Errorf("the peer was not told: %v", err)
 	}
 }
 
