@@ -305,7 +305,7 @@ func TestForgottenOld(t *testing.T) {
 					return false
 				}
 				f.set(func(f *fake) { f.refuse = nil })
-				http.Error(w, `CheckID "service:web-1" does not have associated TTL`, 500)
+				http.Error(w, `CheckID "service:web-1" does not have associated TTL`, http.StatusInternalServerError)
 				return true
 			}
 		})
@@ -325,7 +325,7 @@ func TestHeartbeatFails(t *testing.T) {
 		time.Sleep(time.Second)
 		f.set(func(f *fake) {
 			f.refuse = func(w http.ResponseWriter, _ *http.Request) bool {
-				http.Error(w, "rpc error making call", 500)
+				http.Error(w, "rpc error making call", http.StatusInternalServerError)
 				return true
 			}
 		})
@@ -483,7 +483,7 @@ func TestDeregisterBounded(t *testing.T) {
 		"refuses once": {after: func(f *fake) {
 			f.refuse = func(w http.ResponseWriter, _ *http.Request) bool {
 				f.set(func(f *fake) { f.refuse = nil })
-				http.Error(w, "busy", 500)
+				http.Error(w, "busy", http.StatusInternalServerError)
 				return true
 			}
 		}, ctx: time.Hour, most: time.Second},

@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/http"
-	"net/http/httptrace"
 	"slices"
-	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/consul/api"
 	"golang.org/x/time/rate"
 
 	"github.com/gabion-go/gabion/discovery"
@@ -25,16 +21,13 @@ const (
 	burst = 4
 )
 
-// answerTime is how long an answer may take that Consul does not hold back.
-const answerTime = 10 * time.Second
-
 // Watch implements [discovery.Resolver]. It reads in the goroutine of the loop
 // around it, one request at a time: four at once if they are answered at once,
-// and after that four in three seconds, in whatever way Consul misbehaves. A blocking query is given up after
-// its wait time, the sixteenth of it that Consul adds at random, and 10 s; the
-// next one uses a new connection. After a failure the index is forgotten, so
-// that the next answer comes at once, and for [Config.Settle] instances stay
-// listed that have not come back yet.
+// and after that four in three seconds, in whatever way Consul misbehaves. A
+// blocking query is given up after its wait time, the sixteenth of it that
+// Consul adds at random, and 10 s; the next one uses a new connection. After a
+// failure the index is forgotten, so that the next answer comes at once, and
+// for [Config.Settle] instances stay listed that have not come back yet.
 //
 // Watch ends with ctx, with the loop, and with [Backend.Close]; on a closed
 // backend it yields [discovery.ErrClosed] and ends. A bad name never reaches
@@ -141,13 +134,6 @@ func (w *watch) advance(index uint64) {
 	}
 }
 
-// An answer is what Consul said.
-type answer struct {
-	entries []*api.ServiceEntry
-	index   uint64
-	header  http.Header
-}
-
 // check returns a, or in its place an answer of the leader if a is in doubt:
 // because it is too old, or because it is empty and the one before was not.
 // The second happens with Consul's streaming backend when the token is not
@@ -167,99 +153,6 @@ func (w *watch) check(ctx context.Context, a answer) (answer, error) {
 		return a, a.filtered() // old, but all that there is
 	}
 	return fresh, err
-}
-
-// tooOld reports whether the server that answered has, by its own account, not
-// heard from a leader within limit. An answer without that account is not too
-// old; the streaming backend's is always "no leader" and says nothing.
-func (a answer) tooOld(limit time.Duration) bool {
-	contact := a.header.Get("X-Consul-LastContact")
-	if contact == "" || a.header.Get("X-Consul-Query-Backend") == api.QueryBackendStreaming {
-		return false
-	}
-	ms, err := time.ParseDuration(contact + "ms")
-	if err != nil {
-		return false
-	}
-	return ms > limit || a.header.Get("X-Consul-KnownLeader") == "false"
-}
-
-// errFiltered: the token may read the service but not its nodes.
-var errFiltered = fmt.Errorf("%w: Consul filtered all instances out of its answer", ErrDenied)
-
-// filtered returns an error if a is empty because of permissions.
-func (a answer) filtered() error {
-	if len(a.entries) == 0 && a.header.Get("X-Consul-Results-Filtered-By-ACLs") == "true" {
-		return errFiltered
-	}
-	return nil
-}
-
-// read asks any server, and blocks if index is not 0.
-func (w *watch) read(ctx context.Context, index uint64) (answer, error) {
-	q := &api.QueryOptions{AllowStale: true}
-	limit := answerTime
-	if index > 0 {
-		q.WaitIndex = index
-		q.WaitTime = w.settle.bound(time.Duration(w.b.conf.Wait))
-		limit += q.WaitTime + q.WaitTime/16
-	}
-	return w.ask(ctx, q, limit)
-}
-
-// readLeader asks the leader and does not block.
-func (w *watch) readLeader(ctx context.Context) (answer, error) {
-	return w.ask(ctx, &api.QueryOptions{}, answerTime)
-}
-
-// errReconnected: the connection of a blocking query broke.
-var errReconnected = errors.New("connection to Consul lost")
-
-// noReconnect returns a context that ends a request when net/http, which
-// repeats GET requests on its own account, gives it a second connection. A
-// Consul that restarted would hold such a query until its new index passed the
-// old one.
-func noReconnect(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	var conns atomic.Int32
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) {
-			if conns.Add(1) > 1 {
-				cancel(errReconnected)
-			}
-		},
-	}), cancel
-}
-
-// ask sends one query, in its turn, and gives it up after limit.
-func (w *watch) ask(ctx context.Context, q *api.QueryOptions, limit time.Duration) (a answer, err error) {
-	if err := sleep(ctx, w.limiter.Reserve().Delay()); err != nil {
-		return answer{}, err
-	}
-	conf := w.b.conf
-	q.Datacenter = conf.Datacenter
-	q.Token = w.b.tokens.current()
-	err = w.b.call(ctx, limit, func(ctx context.Context) error {
-		if q.WaitIndex > 0 {
-			var cancel context.CancelCauseFunc
-			ctx, cancel = noReconnect(ctx)
-			defer cancel(nil)
-		}
-		q = q.WithContext(withHeader(ctx, &a.header))
-		entries, meta, err := w.b.client.Health().ServiceMultipleTags(w.service, conf.Tags, conf.OnlyPassing, q)
-		if err != nil {
-			if cause := context.Cause(ctx); errors.Is(cause, errReconnected) {
-				return cause
-			}
-			return err
-		}
-		if entries == nil { // the api package reads "null" as no entries
-			return errors.New("the answer is not a list")
-		}
-		a.entries, a.index = entries, meta.LastIndex
-		return nil
-	})
-	return a, err
 }
 
 // report logs the entries that cannot be used, each once for as long as it is

@@ -191,19 +191,21 @@ func TestWatchBadAnswers(t *testing.T) {
 		}
 	}
 	for name, script := range map[string]http.HandlerFunc{
-		"html":             status(200, "<html>captive portal</html>"),
-		"null":             status(200, "null"),
-		"object":           status(200, "{}"),
-		"nothing":          status(200, ""),
-		"cut":              status(200, `[{"Node":{"Address":"10.0.`),
-		"bad number":       status(200, `[{"Service":{"ID":"a","Port":"eighty"}}]`),
-		"403":              status(403, "ACL not found"),
-		"404":              status(404, "no such page"),
-		"429":              status(429, "too many"),
-		"500":              status(500, "No cluster leader"),
-		"503":              status(503, ""),
-		"204":              status(204, ""),
-		"redirect":         func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://other.test/", 302) },
+		"html":       status(200, "<html>captive portal</html>"),
+		"null":       status(200, "null"),
+		"object":     status(200, "{}"),
+		"nothing":    status(200, ""),
+		"cut":        status(200, `[{"Node":{"Address":"10.0.`),
+		"bad number": status(200, `[{"Service":{"ID":"a","Port":"eighty"}}]`),
+		"403":        status(403, "ACL not found"),
+		"404":        status(404, "no such page"),
+		"429":        status(429, "too many"),
+		"500":        status(500, "No cluster leader"),
+		"503":        status(503, ""),
+		"204":        status(204, ""),
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://other.test/", http.StatusFound)
+		},
 		"empty, unproven":  emptyWhenBlocking,
 		"filtered by ACLs": func(w http.ResponseWriter, _ *http.Request) { filtered(w) },
 		"too long":         endless,
@@ -276,23 +278,23 @@ func TestWatchErrors(t *testing.T) {
 			e, ok := errors.AsType[*http.MaxBytesError](err)
 			return ok && e.Limit == 1<<16
 		}},
-		"denied": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", 403) }, func(err error) bool {
+		"denied": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", http.StatusForbidden) }, func(err error) bool {
 			e, ok := errors.AsType[api.StatusError](err)
 			return ok && e.Code == 403 && errors.Is(err, consul.ErrDenied)
 		}},
 		"filtered": {func(w http.ResponseWriter, _ *http.Request) { filtered(w) }, func(err error) bool {
 			return errors.Is(err, consul.ErrDenied)
 		}},
-		"other": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", 500) }, func(err error) bool {
+		"other": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", http.StatusInternalServerError) }, func(err error) bool {
 			return !errors.Is(err, consul.ErrDenied)
 		}},
 		"token repeated": {func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, "bad "+r.Header.Get("X-Consul-Token"), 403)
+			http.Error(w, "bad "+r.Header.Get("X-Consul-Token"), http.StatusForbidden)
 		}, func(err error) bool {
 			return !strings.Contains(err.Error(), "s3cret") && strings.Contains(err.Error(), "bad [token]")
 		}},
 		"long refusal": {func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, strings.Repeat("x", 1<<20), 500)
+			http.Error(w, strings.Repeat("x", 1<<20), http.StatusInternalServerError)
 		}, func(err error) bool {
 			return len(err.Error()) < 2000
 		}},
@@ -380,7 +382,7 @@ func TestWatchStale(t *testing.T) {
 						}
 						if !q.Has("stale") {
 							if !leaderUp {
-								http.Error(w, "No cluster leader", 500)
+								http.Error(w, "No cluster leader", http.StatusInternalServerError)
 								return
 							}
 							answer(w, 12, []*api.ServiceEntry{entry("new", "10.0.0.2", 80, api.HealthPassing)})
@@ -503,7 +505,7 @@ func TestDirectorySharesRead(t *testing.T) {
 		})
 		from := time.Now()
 		f.set(func(f *fake) {
-			f.script = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "too many", 429) }
+			f.script = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "too many", http.StatusTooManyRequests) }
 			f.moved()
 		})
 		f.net.setDown(true)

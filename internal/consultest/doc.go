@@ -9,7 +9,8 @@
 //
 // and it runs in a process of its own, which goes on when the test binary that
 // waits for it is killed; the next run finds the result. With -short nothing is
-// built and [Start] skips the test.
+// built, [Start] skips the test and Main says so. Without it a Consul that
+// cannot be had is a failure, never a skip: nobody overlooks that.
 //
 // Consul is a program that tests talk to. Nothing of it is linked into gabion.
 package consultest
