@@ -166,7 +166,7 @@ func TestNew(t *testing.T) {
 
 // parts returns what [errors.Join] joined.
 func parts(err error) []error {
-	joined, is := err.(interface{ Unwrap() []error }) //nolint:errorlint // the join itself
+	joined, is := err.(interface{ Unwrap() []error })
 	if !is {
 		return nil
 	}

@@ -110,7 +110,7 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 // trusted. A stream that ends before it is no error.
 func checkStream(in io.Reader) error {
 	kind, err := readByte(in)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	if err == nil && kind == wireLabel {

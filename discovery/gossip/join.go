@@ -71,7 +71,7 @@ func (j *joiner) round(ctx context.Context) error {
 	for i, addr := range targets {
 		j.judge(addr, failures[i])
 	}
-	return errors.Join(append(failures, err)...)
+	return errors.Join(errors.Join(failures...), err)
 }
 
 // targets returns the addresses to join: seeds, or meeting places, that are

@@ -14,7 +14,7 @@ const scheme = "static:"
 func parse(url string) (map[string][]discovery.Instance, error) {
 	rest, ok := strings.CutPrefix(url, scheme)
 	if !ok {
-		return nil, at(0, errors.New("want static:"))
+		return nil, at(0, errors.New("want it to begin with static"))
 	}
 	lists := map[string][]discovery.Instance{}
 	if rest == "" {
