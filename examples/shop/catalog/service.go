@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -18,22 +19,23 @@ const openTimeout = 10 * time.Second
 // Config is what one replica needs to know. The rest is gabion's, from the
 // environment.
 type Config struct {
-	// DataDir holds the store. All replicas share it. Default: where the
-	// process runs.
+	// DataDir is where the store is, made if it is missing. All replicas share
+	// one store. Default: where the process runs.
 	DataDir string
 	// Replica tells this copy from the others, counting from 1.
 	Replica int
+	// Options are further options of the service.
+	Options []gabion.Option
 }
 
 // Run serves the catalog until ctx ends or the process is told to stop.
 func Run(ctx context.Context, cfg Config) error {
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	store, err := OpenStore(opening, filepath.Join(cfg.DataDir, "catalog.db"), Seed())
+	store, err := openIn(ctx, cfg.DataDir)
 	if err != nil {
 		return err
 	}
-	s, err := gabion.New("catalog", gabion.WithMeta("replica", strconv.Itoa(cfg.Replica)))
+	opts := []gabion.Option{gabion.WithMeta("replica", strconv.Itoa(cfg.Replica))}
+	s, err := gabion.New("catalog", append(opts, cfg.Options...)...)
 	if err != nil {
 		return errors.Join(fmt.Errorf("catalog: %w", err), store.Close())
 	}
@@ -43,4 +45,13 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	kit.Mount(s, Routes(store, s.Logger()))
 	return s.Run(ctx)
+}
+
+func openIn(ctx context.Context, dir string) (*SQLiteStore, error) {
+	if err := os.MkdirAll(filepath.Clean(dir), 0o750); err != nil {
+		return nil, fmt.Errorf("catalog: folder of the store: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	return OpenStore(ctx, filepath.Join(dir, "catalog.db"), Seed())
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/gabion-go/gabion/transport"
 )
 
 // Mode says what [Faults] does to a request.
@@ -55,7 +57,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON writes. A missing rate is 1.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	var w faultJSON
-	if err := json.Unmarshal(data, &w); err != nil {
+	if err := transport.StrictJSON(data, &w); err != nil {
 		return err
 	}
 	read := Fault{Mode: w.Mode, Rate: 1}
@@ -129,7 +131,7 @@ func (f *Faults) Wrap(next http.Handler) http.Handler {
 			return
 		}
 		if fault.Mode == ModeFail {
-			http.Error(w, "fault injected", http.StatusServiceUnavailable)
+			transport.WriteProblem(w, r, transport.Problem{Status: http.StatusServiceUnavailable, Detail: "This instance was told to fail."})
 			return
 		}
 		wait := time.NewTimer(fault.Delay)
@@ -149,23 +151,22 @@ func (f *Faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPut:
 		var fault Fault
 		if err := readFault(w, r, &fault); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+			transport.WriteProblem(w, r, transport.Problem{Status: http.StatusBadRequest, Detail: err.Error()})
 			return
 		}
 		f.fault.Store(&fault)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, PUT")
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		transport.WriteProblem(w, r, transport.Problem{Status: http.StatusMethodNotAllowed})
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(f.Current()) // a caller that left needs no answer
+	_ = transport.WriteJSON(w, http.StatusOK, f.Current()) // a caller that left needs no answer
 }
 
 func readFault(w http.ResponseWriter, r *http.Request, fault *Fault) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<10))
 	if err != nil {
-		return errors.New("body is longer than 4 KiB or was cut off")
+		return errors.New("the body is longer than 4 KiB or was cut off")
 	}
 	return json.Unmarshal(body, fault)
 }

@@ -17,11 +17,14 @@ type Config struct {
 	DataDir string
 	// Replica tells this copy from the others, counting from 1.
 	Replica int
+	// Options are further options of the service.
+	Options []gabion.Option
 }
 
 // Run serves prices until ctx ends or the process is told to stop.
 func Run(ctx context.Context, cfg Config) error {
-	s, err := gabion.New("pricing", gabion.WithMeta("replica", strconv.Itoa(cfg.Replica)))
+	opts := []gabion.Option{gabion.WithMeta("replica", strconv.Itoa(cfg.Replica))}
+	s, err := gabion.New("pricing", append(opts, cfg.Options...)...)
 	if err != nil {
 		return fmt.Errorf("pricing: %w", err)
 	}

@@ -19,6 +19,8 @@ type Config struct {
 	DataDir string
 	// Replica tells this copy from the others, counting from 1.
 	Replica int
+	// Options are further options of the service.
+	Options []gabion.Option
 }
 
 // Run serves the storefront until ctx ends or the process is told to stop.
@@ -29,11 +31,12 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) error {
 	reading := transport.Policy{Timeout: 2 * time.Second, AttemptTimeout: 300 * time.Millisecond}
 	buying := transport.Policy{Timeout: checkoutBudget, AttemptTimeout: 1500 * time.Millisecond}
-	s, err := gabion.New("storefront",
+	opts := []gabion.Option{
 		gabion.WithMeta("replica", strconv.Itoa(cfg.Replica)),
 		gabion.WithPolicy("", reading),
 		gabion.WithPolicy(cartName, buying),
-	)
+	}
+	s, err := gabion.New("storefront", append(opts, cfg.Options...)...)
 	if err != nil {
 		return fmt.Errorf("storefront: %w", err)
 	}
