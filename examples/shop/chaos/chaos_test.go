@@ -104,7 +104,9 @@ func openShop(t *testing.T) shop {
 		if err := <-result; err != nil {
 			t.Error(err)
 		}
-		claim.Release()
+		if err := claim.Release(); err != nil {
+			t.Error(err)
+		}
 	})
 	s.ready(t)
 	return s

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -148,7 +149,7 @@ func (h hit) what(a *action) string {
 func (m *monkey) announce(a *action, h hit) {
 	var pids []string
 	for _, st := range h.targets {
-		pids = append(pids, fmt.Sprint(st.PID))
+		pids = append(pids, strconv.Itoa(st.PID))
 	}
 	lasts := ""
 	if h.lasts > 0 && a.undo != nil {

@@ -89,11 +89,10 @@ func (c *Claim) Write(f RunFile) error {
 	return nil
 }
 
-// Release removes the run file and gives the place up. The empty lock file
-// stays: were it removed, two launchers could hold two files of that name.
-func (c *Claim) Release() {
+// Release removes the run file and gives the place up.
+func (c *Claim) Release() error {
 	c.clear()
-	c.unlock() // at worst the kernel does it at our end
+	return c.unlock()
 }
 
 // clear removes the run file and the holds.

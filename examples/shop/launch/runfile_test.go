@@ -25,7 +25,7 @@ func claim(t *testing.T, r Registry, addr string) (*Claim, RunFile) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.Release)
+	t.Cleanup(func() { _ = c.Release() }) // some tests have done so before
 	f := RunFile{Launcher: 1, Storefront: addr, Started: time.Unix(1, 0).UTC(), Children: []State{
 		{Service: "pricing", Replica: 2, PID: 7, Addr: "127.0.0.1:1", Admin: "127.0.0.1:2", Since: time.Unix(2, 0).UTC(), Restarts: 3},
 	}}
@@ -56,7 +56,9 @@ func TestFind(t *testing.T) {
 	if got, err := r.Find("[::1]:8080"); err != nil || got.Storefront != "[::1]:8080" {
 		t.Errorf("second: %+v, %v", got, err)
 	}
-	first.Release()
+	if err := first.Release(); err != nil {
+		t.Fatal(err)
+	}
 	if got, err := r.Find(""); err != nil || got.Storefront != "[::1]:8080" {
 		t.Errorf("after the first has gone: %+v, %v", got, err)
 	}
@@ -70,13 +72,21 @@ func TestClaimTwice(t *testing.T) {
 	}
 }
 
+// unlock does what the kernel does for a launcher that was killed.
+func unlock(t *testing.T, c *Claim) {
+	t.Helper()
+	if err := c.unlock(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFileOfKilledLauncherIsNoShop(t *testing.T) {
 	r := registry(t)
 	c, _ := claim(t, r, "127.0.0.1:8080")
 	if err := r.Hold("127.0.0.1:8080", "catalog", time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	c.unlock() // as the kernel does
+	unlock(t, c)
 	if _, err := r.Find(""); !errors.Is(err, ErrNoShop) {
 		t.Errorf("Find: %v", err)
 	}
@@ -84,7 +94,7 @@ func TestFileOfKilledLauncherIsNoShop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer again.Release()
+	defer func() { _ = again.Release() }()
 	if until := again.HeldUntil("catalog"); !until.IsZero() {
 		t.Errorf("still held until %v", until)
 	}
@@ -116,15 +126,17 @@ func TestHold(t *testing.T) {
 	}
 }
 
-func TestReleaseLeavesOnlyTheLock(t *testing.T) {
+func TestReleaseLeavesNothing(t *testing.T) {
 	r := registry(t)
 	c, _ := claim(t, r, "127.0.0.1:8080")
 	if err := r.Hold("127.0.0.1:8080", "catalog", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	c.Release()
+	if err := c.Release(); err != nil {
+		t.Fatal(err)
+	}
 	left, err := os.ReadDir(r.dir)
-	if err != nil || len(left) != 1 || left[0].Name() != "shop-127.0.0.1-8080.lock" {
-		t.Errorf("left: %v, %v; want only the lock", left, err)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

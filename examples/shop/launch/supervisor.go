@@ -222,8 +222,10 @@ func (s *Supervisor) drain() error {
 	var late []string
 	for _, tier := range slices.Sorted(maps.Keys(tiers)) {
 		for _, c := range tiers[tier] {
-			s.notice("draining %s", c.Name())
-			s.signal(c, terminate)
+			s.signal(c, func(p *os.Process) error {
+				s.notice("draining %s", c.Name())
+				return terminate(p)
+			})
 		}
 		late = append(late, s.await(tiers[tier])...)
 	}
