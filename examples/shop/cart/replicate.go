@@ -123,18 +123,19 @@ func (r *Replicator) CatchUp(ctx context.Context) error {
 	if met {
 		patience = reunion
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	over := time.After(patience)
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := r.Sync(ctx)
+		err := r.Sync(ctx) // not cut short by over: who answers is waited for
 		if err == nil && len(r.known()) > 0 {
 			return nil
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
+			return ctx.Err()
+		case <-over:
 			if err == nil && met {
 				err = errors.New("cart: no other replica is visible")
 			}
