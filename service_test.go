@@ -420,6 +420,23 @@ func TestRegistryDownAtStart(t *testing.T) {
 	}
 }
 
+// Whoever asks for OTLP by its variables is told that nothing was built in.
+func TestMissingExporterIsSaid(t *testing.T) {
+	leaktest.Check(t)
+	var out lines
+	svc, err := gabion.New("shop", gabion.WithLogger(slog.New(slog.NewTextHandler(&out, nil))),
+		gabion.WithGetenv(environment(t, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := svc.Close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), "OTEL_EXPORTER_OTLP_ENDPOINT") || !strings.Contains(out.String(), "WithSpanExporter") {
+		t.Errorf("the log says %q", out.String())
+	}
+}
+
 // lines is a buffer that may be read while it is written.
 type lines struct {
 	mu  sync.Mutex

@@ -31,6 +31,7 @@ func (s *Service) openTelemetry() error {
 		return err
 	}
 	s.telemetry, s.log = t, t.Logger()
+	s.warnOfNoExporter()
 	s.onStop("telemetry", t.Shutdown)
 	remove := t.Metrics().AddHealth(func() []metrics.HealthResult {
 		var all []metrics.HealthResult
@@ -41,6 +42,21 @@ func (s *Service) openTelemetry() error {
 	})
 	s.onStop("health metrics", func(context.Context) error { remove(); return nil })
 	return nil
+}
+
+// warnOfNoExporter tells whoever asked for OTLP by its variables that this
+// program was built without it: the library must not drag it in.
+func (s *Service) warnOfNoExporter() {
+	if s.cfg.exporter != nil {
+		return
+	}
+	for _, key := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+		if s.cfg.getenv(key) != "" {
+			s.log.Warn("gabion: traces go nowhere: "+key+" is set, but the service has no exporter; give it one with gabion.WithSpanExporter and package observe/otlp",
+				"service", s.cfg.name)
+			return
+		}
+	}
 }
 
 // backendName is the value of the label backend: the scheme of the discovery
