@@ -11,8 +11,8 @@ import (
 // Bounds of Deregister.
 const (
 	// deregisterLimit bounds it as a whole, deregisterTry one request.
-	deregisterLimit = 5 * time.Second
-	deregisterTry   = 2 * time.Second
+	deregisterLimit = 3 * time.Second
+	deregisterTry   = 1500 * time.Millisecond
 	// lastRequest is how long a request under way may take to come to its end:
 	// an aborted one might be carried out after the deregistration.
 	lastRequest = time.Second

@@ -29,11 +29,9 @@ const (
 // would call it.
 func checkID(id string) string { return "service:" + id }
 
-// payload returns what is registered for in while it has the given status.
+// payload returns what is registered for in, which is valid, while it has the
+// given status.
 func (b *Backend) payload(in discovery.Instance, status discovery.Status) (*api.AgentServiceRegistration, error) {
-	if err := validate(in); err != nil {
-		return nil, err
-	}
 	host, port, err := net.SplitHostPort(in.Addr)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package consul_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -281,6 +282,42 @@ func TestRealFiltered(t *testing.T) {
 	eventually(t, 5*time.Second, "an error", func() bool { _, errs := w.counts(); return errs > 0 })
 	if lists, _ := w.counts(); lists != 0 {
 		t.Errorf("%d lists, want none", lists)
+	}
+}
+
+// A token loses its permission, or the token itself is deleted, while a query
+// blocks: Consul answers with no instances, which must not be believed.
+func TestRealPermissionLost(t *testing.T) {
+	s := consultest.Start(t, consultest.WithACL("0b5fd2a1-6f1c-4d6e-9a53-1f6f3c1b7d11"))
+	if err := s.API().Agent().ServiceRegister(&api.AgentServiceRegistration{ID: "web-1", Name: "web", Address: "127.0.0.1", Port: 9}); err != nil {
+		t.Fatal(err)
+	}
+	for name, lose := range map[string]func(*api.ACLToken) error{
+		"policy": func(token *api.ACLToken) error {
+			_, _, err := s.API().ACL().PolicyUpdate(&api.ACLPolicy{ID: token.Policies[0].ID, Name: token.Policies[0].Name, Rules: ""}, nil)
+			return err
+		},
+		"token": func(token *api.ACLToken) error {
+			_, err := s.API().ACL().TokenDelete(token.AccessorID, nil)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := newToken(t, s, name)
+			w := watch(t, openReal(t, s, consul.Config{Token: token.SecretID, Wait: duration.Duration(2 * time.Second)}), "web")
+			eventually(t, 5*time.Second, "a list", func() bool { return w.addrs() == "127.0.0.1:9" })
+			time.Sleep(time.Second) // so that a query blocks
+			if err := lose(token); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, 10*time.Second, "an error", func() bool { _, errs := w.counts(); return errs > 1 })
+			if lists, _ := w.counts(); lists != 1 {
+				t.Errorf("%d lists, want the first to stand", lists)
+			}
+			if err := w.lastError(); !errors.Is(err, consul.ErrDenied) {
+				t.Errorf("got error %v, want ErrDenied", err)
+			}
+		})
 	}
 }
 

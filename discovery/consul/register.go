@@ -32,7 +32,7 @@ var (
 // ID with spaces or slashes, metadata beyond Consul's limits, an ID that this
 // backend has registered already.
 //
-// Deregister takes 5 s at the most, whatever Consul does; what it could not
+// Deregister takes 3 s at the most, whatever Consul does; what it could not
 // take out becomes critical after the TTL, or with the next check of the
 // agent. It withdraws nothing after Close.
 func (b *Backend) Register(ctx context.Context, in discovery.Instance, status discovery.StatusFunc) (discovery.Registration, error) {

@@ -476,9 +476,9 @@ func TestDeregisterBounded(t *testing.T) {
 		fails         bool
 	}{
 		"hangs from the start": {before: func(f *fake) { f.refuse = hang }, ctx: time.Hour, most: 4 * time.Second},
-		"hangs at the end":     {after: func(f *fake) { f.refuse = hang }, ctx: time.Hour, most: 6 * time.Second, fails: true},
+		"hangs at the end":     {after: func(f *fake) { f.refuse = hang }, ctx: time.Hour, most: 4 * time.Second, fails: true},
 		"hangs, short context": {after: func(f *fake) { f.refuse = hang }, ctx: time.Second, most: time.Second, fails: true},
-		"down at the end":      {after: func(f *fake) { go f.net.setDown(true) }, ctx: time.Hour, most: 6 * time.Second, fails: true},
+		"down at the end":      {after: func(f *fake) { go f.net.setDown(true) }, ctx: time.Hour, most: 4 * time.Second, fails: true},
 		"down from the start":  {before: func(f *fake) { go f.net.setDown(true) }, ctx: time.Hour, most: 4 * time.Second},
 		"refuses once": {after: func(f *fake) {
 			f.refuse = func(w http.ResponseWriter, _ *http.Request) bool {
