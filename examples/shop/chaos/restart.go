@@ -83,40 +83,51 @@ type restarter struct {
 func (r *restarter) restartAll(ctx context.Context, children []launch.State) error {
 	for i, st := range children {
 		began := time.Now()
-		now, err := r.restart(ctx, st)
+		was, now, err := r.restart(ctx, st.Name())
 		if err != nil {
 			return fmt.Errorf("restart: %s: %w; %d of %d had been restarted", st.Name(), err, i, len(children))
 		}
 		fmt.Fprintf(r.out, "%s  %-12s pid %d, back as %d and ready after %.1f s (%d of %d)\n",
-			time.Now().Format(time.TimeOnly), st.Name(), st.PID, now.PID, time.Since(began).Seconds(), i+1, len(children))
+			time.Now().Format(time.TimeOnly), st.Name(), was.PID, now.PID, time.Since(began).Seconds(), i+1, len(children))
 	}
 	return nil
 }
 
-// restart ends one instance and returns how it has come back.
-func (r *restarter) restart(ctx context.Context, was launch.State) (launch.State, error) {
+// restart ends one instance and returns how it has come back. One that is down
+// already has its turn once it is up.
+func (r *restarter) restart(ctx context.Context, name string) (was, now launch.State, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("not back after %v", r.timeout))
 	defer cancel()
-	if was.PID != 0 {
-		if err := send(was.PID, syscall.SIGTERM); err != nil {
-			return was, err
-		}
+	was, err = r.await(ctx, name, launch.State.Ready)
+	if err != nil {
+		return was, now, err
 	}
+	if err := send(was.PID, syscall.SIGTERM); err != nil {
+		return was, now, err
+	}
+	now, err = r.await(ctx, name, func(st launch.State) bool {
+		return st.PID != was.PID && launch.Readiness(ctx, r.client, st) == launch.Ready
+	})
+	return was, now, err
+}
+
+// await returns the state of an instance when it is ok.
+func (r *restarter) await(ctx context.Context, name string, ok func(launch.State) bool) (launch.State, error) {
 	poll := time.NewTicker(100 * time.Millisecond)
 	defer poll.Stop()
 	for {
 		shop, err := r.registry.Find(r.addr)
 		if err != nil {
-			return was, err
+			return launch.State{}, err
 		}
-		i := slices.IndexFunc(shop.Children, func(st launch.State) bool { return st.Name() == was.Name() })
-		if i >= 0 && shop.Children[i].PID != was.PID && launch.Readiness(ctx, r.client, shop.Children[i]) == launch.Ready {
+		i := slices.IndexFunc(shop.Children, func(st launch.State) bool { return st.Name() == name })
+		if i >= 0 && ok(shop.Children[i]) {
 			return shop.Children[i], nil
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return was, context.Cause(ctx)
+			return launch.State{}, context.Cause(ctx)
 		}
 	}
 }
