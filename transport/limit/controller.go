@@ -6,14 +6,14 @@ import (
 )
 
 const (
-	// grow: while requests take less than this times their unhurried time, the
-	// limit grows. suspect: above this, queueing is suspected.
+	// While requests take less than growBelow times their unhurried time the
+	// limit grows; above suspectAbove times it they may be queueing.
 	growBelow    = 1.5
 	suspectAbove = 2.0
 	// patience is for how long the time may lie between the two before the
 	// unhurried time itself is questioned.
 	patience = 15 * time.Second
-	// maxSpan bounds how long requests are awaited after a change, in halves.
+	// maxSpan bounds span, and with it how long a change takes to settle.
 	maxSpan = 2 * time.Second
 	// confidence is how many standard errors a finding must be away from chance.
 	confidence = 1.5
@@ -21,6 +21,8 @@ const (
 	testFactor, testFactorMin = 0.7, 0.35
 	// testLasting bounds a step whose result is in doubt.
 	testLasting = 500 * time.Millisecond
+	// someDropped is the share of requests running out of time that matters.
+	someDropped = 0.1
 	// dropFactor and dropSteps are for tests that most requests do not survive.
 	dropFactor, dropSteps = 0.5, 4
 	// dropPause is the least time between two such tests.
@@ -61,6 +63,7 @@ type controller struct {
 	holding     time.Time // since when the limit is held, between growing and suspecting; zero if it is not
 	test        test
 	lastDropped time.Time // end of the last test that most requests did not survive
+	tolerated   float64   // what share runs out of time that fewer at once would not save
 }
 
 // test is a walk downwards, step by step.
@@ -70,6 +73,7 @@ type test struct {
 	before  int     // the limit before the last step
 	time    float64 // what requests took at that limit
 	doubt   float64 // how uncertain that is
+	dropped float64 // what share of them ran out of time there
 	steps   int
 	factor  float64
 }
@@ -123,6 +127,13 @@ func (c *controller) undecided(now time.Time) bool {
 // follows reports whether the time has fallen with the limit, beyond doubt.
 func (c *controller) follows() bool { return c.lag() <= -c.lagDoubt() }
 
+// fewerDropped reports whether fewer run out of time since the last cut, beyond
+// doubt: the difference of two shares of n is off by 1/sqrt(2n) at most.
+func (c *controller) fewerDropped() bool {
+	doubt := confidence / math.Sqrt(2*float64(c.win.n))
+	return c.test.dropped-c.win.dropped() > someDropped+doubt
+}
+
 // lagDoubt returns how far from 0 the lag must be to be believed.
 func (c *controller) lagDoubt() float64 {
 	return confidence * math.Hypot(c.win.doubt(), c.test.doubt)
@@ -138,6 +149,7 @@ func (c *controller) lag() float64 {
 // decide ends a window.
 func (c *controller) decide(now time.Time) {
 	took := c.win.time()
+	c.tolerated = min(c.tolerated, c.win.dropped())
 	switch {
 	case c.test.running && !c.reached:
 		c.restore(now) // demand has gone: nothing to be learnt
@@ -171,7 +183,7 @@ func (c *controller) relax(took float64) {
 // compare grows, holds, or suspects.
 func (c *controller) compare(now time.Time, took float64) {
 	switch slower := took - c.unhurried; {
-	case slower <= math.Log(growBelow):
+	case slower <= math.Log(growBelow) && c.win.dropped() < c.tolerated+someDropped:
 		if slower < -2*confidence*c.win.doubt() {
 			c.unhurried += slower / 2 // the work itself has become faster
 		}
@@ -196,7 +208,7 @@ func (c *controller) grow() {
 func (c *controller) begin(now time.Time, took, factor float64) {
 	c.holding = time.Time{}
 	if c.current <= c.min {
-		c.unhurried, c.known = took, true // there is nothing to cut
+		c.accept(took) // there is nothing to cut
 		return
 	}
 	c.test = test{running: true, from: c.current, factor: factor}
@@ -206,6 +218,7 @@ func (c *controller) begin(now time.Time, took, factor float64) {
 // cut takes one step down from a limit at which requests took so long.
 func (c *controller) cut(now time.Time, took float64) {
 	c.test.before, c.test.time, c.test.doubt = c.current, took, c.win.doubt()
+	c.test.dropped = c.win.dropped()
 	c.test.steps++
 	c.set(now, max(c.min, min(c.current-1, int(float64(c.current)*c.test.factor))))
 }
@@ -216,7 +229,7 @@ func (c *controller) step(now time.Time, took float64) {
 	if c.win.mostDropped() {
 		c.lastDropped = now
 		if t.steps >= dropSteps || c.current <= c.min {
-			c.unhurried, c.known = took, true
+			c.accept(took)
 			c.restore(now) // fewer at once do not fare better: it is not us
 			return
 		}
@@ -224,17 +237,27 @@ func (c *controller) step(now time.Time, took float64) {
 		return
 	}
 	switch {
+	case c.fewerDropped() && c.current > c.min:
+		// Fewer at once fare better, though what they took was the time they had.
+		c.cut(now, took)
 	case !c.follows():
-		c.unhurried, c.known = took, true
+		c.accept(took)
 		before := t.before
 		t.running = false
 		c.set(now, before)
 	case c.current <= c.min:
-		c.unhurried, c.known = took, true
+		c.accept(took)
 		t.running = false
 	default:
 		c.cut(now, took)
 	}
+}
+
+// accept takes what requests took, and what share of them ran out of time, for
+// what cannot be helped.
+func (c *controller) accept(took float64) {
+	c.unhurried, c.known = took, true
+	c.tolerated = c.win.dropped()
 }
 
 // restore ends a test without a result.

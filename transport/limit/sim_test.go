@@ -56,6 +56,34 @@ func (s *server) work(d time.Duration) limit.Outcome {
 	return limit.Succeeded
 }
 
+// workUntil is work that is abandoned while it waits for longer than most.
+func (s *server) workUntil(d, most time.Duration) limit.Outcome {
+	turn := make(chan struct{})
+	s.mu.Lock()
+	s.waiting = append(s.waiting, turn)
+	s.hire()
+	s.mu.Unlock()
+	select {
+	case <-turn:
+		time.Sleep(d)
+	case <-time.After(most):
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if i := slices.Index(s.waiting, turn); i >= 0 {
+			s.waiting = slices.Delete(s.waiting, i, i+1)
+		} else {
+			s.busy--
+		}
+		s.hire()
+		return limit.Dropped
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	s.hire()
+	return limit.Succeeded
+}
+
 // A load sends requests at random moments and remembers what became of them.
 type load struct {
 	server      *server

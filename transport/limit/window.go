@@ -58,8 +58,11 @@ func (w *window) doubt() float64 {
 	return math.Sqrt(max(0, w.square/n-mean*mean)/n) / mean
 }
 
+// dropped returns the share of requests that ran out of time.
+func (w *window) dropped() float64 { return float64(w.drops) / float64(w.n) }
+
 // mostDropped reports whether at least half of the requests ran out of time.
-func (w *window) mostDropped() bool { return w.drops*2 >= w.n }
+func (w *window) mostDropped() bool { return w.dropped() >= 0.5 }
 
 // span returns how long a request takes that is found in progress at some
 // moment, on average: longer than the mean, for the longer they take the more
