@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -22,7 +21,6 @@ const (
 	pullEvery   = 300 * time.Millisecond // between two readings of the peers' logs
 	pullTimeout = time.Second            // one request for changes
 	pushTimeout = 500 * time.Millisecond // what a change waits for its peers, at most
-	heardFor    = 5 * pullEvery          // how long a peer that has asked is there
 	pullLimit   = 200                    // carts in one answer
 	maxAnswer   = 32 << 20               // bytes of one answer
 
@@ -31,18 +29,6 @@ const (
 	firstMeeting = time.Second
 	reunion      = 3 * time.Second
 )
-
-// Peer is another replica.
-type Peer struct {
-	// Store is the ID of its store, empty where the registry does not carry
-	// it; such a peer is asked, and may turn out to be this very replica.
-	Store string
-	URL   string // where it answers, without a path
-}
-
-// Peers returns the replicas that are visible now, without this one where it
-// can be told. It must answer at once.
-type Peers func() []Peer
 
 // changesJSON is the answer to "what has changed since".
 type changesJSON struct {
@@ -63,20 +49,10 @@ type pushJSON struct {
 type Replicator struct {
 	store  *Store
 	clock  *Clock
-	peers  Peers
+	roster *roster
 	self   func() string // where this replica answers, empty if not known
 	client *http.Client
 	log    *slog.Logger
-
-	mu     sync.Mutex
-	silent map[string]bool    // stores of peers that did not answer last
-	heard  map[string]contact // by store: who has asked for changes lately
-}
-
-// contact is a peer as it has shown itself.
-type contact struct {
-	url string
-	at  time.Time
 }
 
 // NewReplicator returns a Replicator that talks to peers through client. self
@@ -84,8 +60,8 @@ type contact struct {
 // known; peers are told so that they need not wait for the registry.
 func NewReplicator(store *Store, clock *Clock, peers Peers, self func() string, client *http.Client, log *slog.Logger) *Replicator {
 	return &Replicator{
-		store: store, clock: clock, peers: peers, self: self, client: client, log: log,
-		silent: map[string]bool{}, heard: map[string]contact{},
+		store: store, clock: clock, roster: newRoster(store.ID(), peers, log),
+		self: self, client: client, log: log,
 	}
 }
 
@@ -95,7 +71,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 		pause := time.NewTimer(pullEvery + rand.N(pullEvery/10))
 		select {
 		case <-pause.C:
-			_ = r.Sync(ctx) // heard logs what changes; the next round tries again
+			_ = r.Sync(ctx) // the roster logs it; the next round tries again
 		case <-ctx.Done():
 			pause.Stop()
 			return nil
@@ -107,7 +83,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 // the peers that could not be read; all others have been.
 func (r *Replicator) Sync(ctx context.Context) error {
 	r.meet(ctx)
-	return r.each(r.known(), func(p Peer) error { return r.pull(ctx, p) })
+	return r.roster.ask(r.roster.known(), func(p Peer) error { return r.pull(ctx, p) })
 }
 
 // CatchUp is [Replicator.Sync] at the start, when peers may not be visible yet:
@@ -128,7 +104,7 @@ func (r *Replicator) CatchUp(ctx context.Context) error {
 	defer again.Stop()
 	for {
 		err := r.Sync(ctx) // not cut short by over: who answers is waited for
-		if err == nil && len(r.known()) > 0 {
+		if err == nil && len(r.roster.known()) > 0 {
 			return nil
 		}
 		select {
@@ -154,17 +130,18 @@ func (r *Replicator) Push(ctx context.Context, c Cart) {
 		r.log.ErrorContext(ctx, "cart cannot be sent", "cart", c.ID, "error", err)
 		return
 	}
-	_ = r.each(r.answering(), func(p Peer) error {
+	_ = r.roster.ask(r.roster.answering(), func(p Peer) error {
 		return r.call(ctx, http.MethodPost, p, "/internal/carts", body, nil)
 	})
 }
 
 // Fetch takes in what the peers that answered last know of a cart, and waits
-// for them up to 500 ms.
+// for them up to 500 ms. It goes on when ctx ends: a caller that leaves must
+// not look like a peer that does not answer.
 func (r *Replicator) Fetch(ctx context.Context, id string) {
-	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 	defer cancel()
-	_ = r.each(r.answering(), func(p Peer) error {
+	_ = r.roster.ask(r.roster.answering(), func(p Peer) error {
 		var c Cart
 		err := r.call(ctx, http.MethodGet, p, "/internal/carts/"+url.PathEscape(id), nil, &c)
 		if errors.Is(err, ErrNotFound) {
@@ -183,25 +160,13 @@ func (r *Replicator) Merge(carts []Cart) error {
 	return r.store.Merge(carts)
 }
 
-// Heard notes that the peer with that store is there, so that changes are
-// pushed to it from now on: to the URL that it gave, if it gave one, for it
-// knows its address before the registry does.
-func (r *Replicator) Heard(store, url string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.silent, store)
-	if url != "" && store != "" && store != r.store.ID() {
-		r.heard[store] = contact{url, time.Now()}
-	}
-}
+// Heard notes that a peer is there; see [roster.heardFrom].
+func (r *Replicator) Heard(store, url string) { r.roster.heardFrom(store, url) }
 
 // meet asks the visible peers that have no name for it.
 func (r *Replicator) meet(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, p := range r.peers() {
-		if p.Store != "" {
-			continue
-		}
+	for _, p := range r.roster.nameless() {
 		wg.Go(func() {
 			if answer, err := r.changes(ctx, p, math.MaxInt64); err == nil {
 				r.Heard(answer.Store, p.URL)
@@ -211,76 +176,10 @@ func (r *Replicator) meet(ctx context.Context) {
 	wg.Wait()
 }
 
-// known returns the peers with a name that are visible or were heard lately, as they have
-// shown themselves last.
-func (r *Replicator) known() []Peer {
-	peers := slices.DeleteFunc(slices.Clone(r.peers()), func(p Peer) bool { return p.Store == "" })
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for store, c := range r.heard {
-		if time.Since(c.at) > heardFor {
-			delete(r.heard, store)
-			continue
-		}
-		i := slices.IndexFunc(peers, func(p Peer) bool { return p.Store == store })
-		if i < 0 {
-			peers = append(peers, Peer{store, c.url})
-		} else {
-			peers[i].URL = c.url
-		}
-	}
-	return peers
-}
-
 // see moves the clock past the carts' stamps, before anybody can read them.
 func (r *Replicator) see(carts []Cart) {
 	for _, c := range carts {
 		r.clock.See(c.Latest())
-	}
-}
-
-// answering returns the peers that answered when last asked.
-func (r *Replicator) answering() []Peer {
-	known := r.known()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.DeleteFunc(known, func(p Peer) bool { return r.silent[p.Store] })
-}
-
-// each calls ask for all peers at once and notes who answered.
-func (r *Replicator) each(peers []Peer, ask func(Peer) error) error {
-	errs := make([]error, len(peers))
-	start := time.Now()
-	var wg sync.WaitGroup
-	for i, p := range peers {
-		wg.Go(func() {
-			errs[i] = ask(p)
-			r.note(p, start, errs[i])
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
-// note remembers whether p answered what it was asked at start, and logs when
-// that changes. A failure says nothing about a peer that was heard since: it
-// has died and come back.
-func (r *Replicator) note(p Peer, start time.Time, err error) {
-	r.mu.Lock()
-	was := r.silent[p.Store]
-	switch {
-	case err == nil:
-		delete(r.silent, p.Store)
-	case r.heard[p.Store].at.Before(start):
-		r.silent[p.Store] = true
-	}
-	is := r.silent[p.Store]
-	r.mu.Unlock()
-	switch {
-	case is && !was:
-		r.log.Warn("replica does not answer", "peer", p.URL, "error", err)
-	case was && !is:
-		r.log.Info("replica answers again", "peer", p.URL)
 	}
 }
 

@@ -90,11 +90,11 @@ func TestSilentPeerCostsNothingUntilItAnswers(t *testing.T) {
 	if d := time.Since(start); d > 10*pushTimeout {
 		t.Errorf("20 changes waited %v for a peer that hangs", d)
 	}
-	if len(rep.answering()) != 0 {
+	if len(rep.roster.answering()) != 0 {
 		t.Error("the peer that hangs is still pushed to")
 	}
 	rep.Heard("hung", "")
-	if len(rep.answering()) != 1 {
+	if len(rep.roster.answering()) != 1 {
 		t.Error("the peer that asked for changes is not pushed to again")
 	}
 }
@@ -104,12 +104,26 @@ func TestSilentPeerCostsNothingUntilItAnswers(t *testing.T) {
 func TestHeardWhileAnOldCallFails(t *testing.T) {
 	f := newFleet(t, 2, false)
 	a, b := f.nodes[0], f.nodes[1]
-	err := a.rep.each(a.peers(), func(p Peer) error {
+	err := a.rep.roster.ask(a.peers(), func(p Peer) error {
 		a.rep.Heard(p.Store, b.server.URL)
 		return errors.New("connection reset")
 	})
-	if err == nil || len(a.rep.answering()) != 1 {
-		t.Errorf("got %v and %v, want an error and the peer that came back", err, a.rep.answering())
+	if err == nil || len(a.rep.roster.answering()) != 1 {
+		t.Errorf("got %v and %v, want an error and the peer that came back", err, a.rep.roster.answering())
+	}
+}
+
+// TestCallersThatLeaveSilenceNobody: a request that is given up while a peer is
+// asked says nothing about the peer.
+func TestCallersThatLeaveSilenceNobody(t *testing.T) {
+	f := newFleet(t, 2, false)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	a := f.nodes[0]
+	a.rep.Fetch(gone, "c1")
+	a.rep.Push(gone, cartOf("c1", 1, 1))
+	if len(a.rep.roster.answering()) != 1 {
+		t.Error("the peer is not pushed to any more")
 	}
 }
 
@@ -154,7 +168,7 @@ func TestPeersWithoutNames(t *testing.T) {
 	if _, err := a.store.Get(id); err != nil {
 		t.Errorf("the other's cart: %v", err)
 	}
-	if got := rep.answering(); len(got) != 1 || got[0] != (Peer{b.store.ID(), b.server.URL}) {
+	if got := rep.roster.answering(); len(got) != 1 || got[0] != (Peer{b.store.ID(), b.server.URL}) {
 		t.Errorf("peers: got %v, want the other one", got)
 	}
 }
@@ -338,7 +352,7 @@ func TestWithoutAnybodyAsking(t *testing.T) {
 		c, err := b.store.Get(id)
 		return err == nil && len(c.Lines()) == 1
 	})
-	eventually(t, "a pushes to b again", func() bool { return len(a.rep.answering()) == 1 })
+	eventually(t, "a pushes to b again", func() bool { return len(a.rep.roster.answering()) == 1 })
 }
 
 // eventually waits up to 10 s for something that other goroutines bring about.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -107,7 +108,7 @@ func (s *Store) Update(id string, change func(before Cart, found bool) (Cart, er
 	err := s.db.Batch(func(tx *bbolt.Tx) error {
 		before, err := get(tx, id)
 		found := err == nil
-		if err != nil && err != ErrNotFound { //nolint:errorlint // get returns it bare
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		before.ID = id
@@ -201,7 +202,7 @@ func merge(tx *bbolt.Tx, carts []Cart) error {
 	for _, theirs := range carts {
 		ours, err := get(tx, theirs.ID)
 		switch {
-		case err == ErrNotFound: //nolint:errorlint // get returns it bare
+		case errors.Is(err, ErrNotFound):
 			ours = theirs
 		case err != nil:
 			return err

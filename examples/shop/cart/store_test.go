@@ -137,8 +137,8 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 	s := newStore(t)
 	errNo := errors.New("no")
 	_, err := s.Update("c1", func(before Cart, found bool) (Cart, error) { return cartOf("c1", 1, 1), errNo })
-	if err != errNo {
-		t.Errorf("got %v, want the error as it is", err)
+	if !errors.Is(err, errNo) {
+		t.Errorf("got %v, want %v", err, errNo)
 	}
 	if _, err := s.Get("c1"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, want %v", err, ErrNotFound)
