@@ -86,7 +86,7 @@ func killTwoBuyers(t *testing.T, path string, round int) map[string]string {
 	lines := [2]*bufio.Scanner{}
 	for i := range buyers {
 		buyers[i], lines[i] = startBuyer(t, path, fmt.Sprintf("buyer%d.%d", round, i))
-		for n := 0; n < each; n++ {
+		for n := range each {
 			if !read(lines[i]) {
 				t.Fatalf("a buyer ended after %d reservations", n)
 			}

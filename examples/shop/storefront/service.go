@@ -30,7 +30,7 @@ type Config struct {
 // safe: changes of a cart set what they set, and a checkout has its key.
 func Run(ctx context.Context, cfg Config) error {
 	reading := transport.Policy{Timeout: 2 * time.Second, AttemptTimeout: 300 * time.Millisecond}
-	buying := transport.Policy{Timeout: checkoutBudget, AttemptTimeout: 1500 * time.Millisecond}
+	buying := transport.Policy{Timeout: checkoutBudget, AttemptTimeout: time.Second}
 	opts := []gabion.Option{
 		gabion.WithMeta("replica", strconv.Itoa(cfg.Replica)),
 		gabion.WithPolicy("", reading),

@@ -39,7 +39,7 @@ func (s *running) start(name string, run func(context.Context, []gabion.Option) 
 	}
 	ready := make(chan *gabion.Service, 1)
 	ended := make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context())) // ended in order, by the cleanup
 	go func() {
 		ended <- run(ctx, []gabion.Option{
 			gabion.WithGetenv(func(string) string { return "" }),
