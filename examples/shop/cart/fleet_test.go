@@ -13,66 +13,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/gabion-go/gabion/examples/shop/kit"
 )
-
-// market is pricing and inventory as the cart service relies on them: every
-// piece costs a euro, and there is one order for a cart and a key.
-type market struct {
-	mu       sync.Mutex
-	byCart   map[string]Order
-	keys     map[string]string // key -> cart
-	priceErr error
-	stockErr error         // answered after the order was made
-	hold     chan struct{} // if set, Reserve sends before it decides, twice
-}
-
-func newMarket() *market { return &market{byCart: map[string]Order{}, keys: map[string]string{}} }
-
-func (m *market) Quote(_ context.Context, _ string, lines []Line) (kit.Money, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	total := 0
-	for _, l := range lines {
-		total += 100 * l.Quantity
-	}
-	return kit.Euros(int64(total)), m.priceErr
-}
-
-func (m *market) Reserve(ctx context.Context, cart, key string, lines []Line, total kit.Money) (Order, bool, error) {
-	if m.hold != nil {
-		m.hold <- struct{}{}
-		m.hold <- struct{}{}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if o, ok := m.byCart[cart]; ok {
-		if o.Key != key {
-			return Order{}, false, ErrOrdered
-		}
-		return o, false, m.stockErr
-	}
-	if _, used := m.keys[key]; used {
-		return Order{}, false, ErrKeyReused
-	}
-	o := Order{ID: fmt.Sprint("G-", len(m.byCart)+1), Key: key, Lines: lines, Total: total, Created: time.Unix(1, 0).UTC()}
-	m.byCart[cart], m.keys[key] = o, cart
-	return o, true, m.stockErr
-}
-
-func (m *market) orderOf(cart string) Order {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.byCart[cart]
-}
-
-func (m *market) orders() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.byCart)
-}
 
 // fleet is some replicas that see each other on real sockets.
 type fleet struct {
