@@ -22,6 +22,9 @@ import (
 // connection can be used again.
 const drainBytes = 64 << 10
 
+// drainTime is the longest that such reading may take.
+const drainTime = 50 * time.Millisecond
+
 // attempt is one try of a call on one endpoint.
 type attempt struct {
 	call     *call
@@ -62,6 +65,7 @@ func (k *call) attempt() (*attempt, error) {
 	k.tried = append(k.tried, e)
 	k.n++
 	a := &attempt{call: k, endpoint: e, instance: e.Instance()}
+	k.last = a
 	kind := First
 	if k.n > 1 {
 		kind = Retry
@@ -79,8 +83,8 @@ func (k *call) attempt() (*attempt, error) {
 	return a, nil
 }
 
-// start gives the attempt its context. One timer serves it twice: until the
-// header for the attempt's own limit, afterwards for that of the call.
+// start gives the attempt its context, which the timer cancels unless the
+// response's header is there before.
 func (a *attempt) start(ctx context.Context, deadline time.Time) {
 	ctx, a.cancel = context.WithCancelCause(ctx)
 	a.ctx = deadlineCtx{ctx, a.call.deadline}
@@ -92,19 +96,14 @@ func (a *attempt) start(ctx context.Context, deadline time.Time) {
 	a.timer = time.AfterFunc(time.Until(deadline), func() { cancel(cause) })
 }
 
-// headerIn makes the timer that of the whole call. It reports false if the
-// attempt's time was up already.
+// headerIn stops the timer. It reports false if the attempt's time was up
+// already.
 func (a *attempt) headerIn() bool {
-	if !a.timer.Stop() {
-		a.cancel(a.limit) // the timer's own call may not have come yet
-		return false
+	if a.timer.Stop() {
+		return true
 	}
-	if a.resp.StatusCode == http.StatusSwitchingProtocols {
-		return true // the connection is the caller's now, without limit
-	}
-	cancel := a.cancel
-	a.timer = time.AfterFunc(time.Until(a.call.deadline), func() { cancel(ErrTimeout) })
-	return true
+	a.cancel(a.limit) // the timer's own call may not have come yet
+	return false
 }
 
 // header returns the caller's header with what the hop adds. The time that the
@@ -128,23 +127,34 @@ func (a *attempt) header(left time.Duration) http.Header {
 // send makes the round trip.
 func (a *attempt) send() {
 	k := a.call
-	ctx := a.ctx
-	if !k.idempotent { // otherwise it does not matter how far the request got
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { a.wrote.Store(true) }})
-	}
-	out := k.req.WithContext(ctx)
+	out := k.req.WithContext(a.traced())
 	out.URL = a.target()
 	if out.Host == "" {
 		out.Host = k.svc.host
 	}
 	out.Header = a.info.Header
-	out.Body, out.GetBody = k.body.next(), k.body.rewind(k.idempotent)
+	out.Body, out.GetBody = k.body.next(a.ctx), k.body.rewind(k.idempotent)
 	a.resp, a.err = k.svc.conns.roundTripper(a.endpoint).RoundTrip(out) //nolint:bodyclose // the call's end closes it
 	if a.err == nil && !a.headerIn() {
 		discard(a.resp.Body)
 		a.resp, a.err = nil, context.Cause(a.ctx)
 	}
 	k.sent = k.sent || a.resp != nil || a.wrote.Load() || k.idempotent && !connectError(a.err)
+}
+
+// traced returns the attempt's context with what notices that the request goes
+// out, where that matters: what is idempotent may arrive twice. HTTP/1 tells
+// when the header is in its buffer, and flushes later. HTTP/2 tells only after
+// it has sent the header, so there the first field counts, before any is sent.
+func (a *attempt) traced() context.Context {
+	if a.call.idempotent {
+		return a.ctx
+	}
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { a.wrote.Store(true) }}
+	if a.call.svc.mayHTTP2() {
+		trace.WroteHeaderField = func(string, []string) { a.wrote.Store(true) }
+	}
+	return httptrace.WithClientTrace(a.ctx, trace)
 }
 
 // target is the request's URL with the endpoint's address as its host.
@@ -186,6 +196,10 @@ func (a *attempt) judge() {
 
 func (a *attempt) judgeError() {
 	a.err = a.cause(a.err)
+	if err := a.call.body.fault(); err != nil {
+		a.err, a.outcome = err, Cancelled // no server is to blame
+		return
+	}
 	switch {
 	case a.call.req.Context().Err() != nil:
 		a.outcome = Cancelled
@@ -247,12 +261,14 @@ func (a *attempt) end(err error) {
 	if !a.ended.CompareAndSwap(false, true) {
 		return
 	}
-	a.timer.Stop()
-	a.cancel(context.Canceled)
+	if a.timer != nil { // nil if StartAttempt panicked
+		a.timer.Stop()
+		a.cancel(context.Canceled)
+	}
 	a.info.Duration = time.Since(a.info.Start)
 	a.info.Err, a.info.Outcome = err, a.outcome
 	a.endpoint.Done(a.result())
-	if o := a.call.svc.client.observer; o != nil {
+	if o := a.call.svc.client.observer; o != nil && a.ctx != nil {
 		o.EndAttempt(a.ctx, &a.call.info, &a.info)
 	}
 }
@@ -286,9 +302,11 @@ func (a *attempt) discard() {
 	a.end(a.err)
 }
 
-// discard reads a little of body, so that its connection can be used again,
-// and closes it.
+// discard reads a little of body for a little while, so that its connection can
+// be used again, and closes it.
 func discard(body io.ReadCloser) {
+	late := time.AfterFunc(drainTime, func() { _ = body.Close() })
+	defer late.Stop()
 	_, _ = io.CopyN(io.Discard, body, drainBytes) // whatever happens, it is closed next
 	_ = body.Close()
 }

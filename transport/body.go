@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gabion-go/gabion/transport/retry"
 )
@@ -19,12 +21,13 @@ type replayBody struct {
 	data  []byte // the whole body, when it was read up front
 	held  bool   // data is what is sent
 	first *onceBody
-	used  bool // the first attempt has taken its body
+	used  bool  // the first attempt has taken its body
+	err   error // of making it again
 }
 
 // init prepares the body. A body of known length within the policy's cap is
-// read up front, unless the request can make new ones itself.
-func (b *replayBody) init(req *http.Request, p *retry.Policy) error {
+// read up front, until ctx ends, unless the request can make new ones itself.
+func (b *replayBody) init(ctx context.Context, req *http.Request, p *retry.Policy) error {
 	b.req = req
 	if req.Body == nil || req.Body == http.NoBody || req.GetBody != nil {
 		return nil
@@ -34,31 +37,50 @@ func (b *replayBody) init(req *http.Request, p *retry.Policy) error {
 		return nil
 	}
 	data := make([]byte, req.ContentLength)
-	_, err := io.ReadFull(req.Body, data)
-	extra, _ := req.Body.Read(make([]byte, 1))
-	_ = req.Body.Close() // what was wanted of it is here
+	read := make(chan error, 1)
+	shut := sync.OnceFunc(func() { _ = req.Body.Close() }) // what was wanted of it is here, or never will be
+	go func() {
+		read <- readExactly(req.Body, data) // it may block for as long as it likes
+		shut()
+	}()
+	select {
+	case err := <-read:
+		b.data, b.held = data, err == nil
+		return err
+	case <-ctx.Done():
+		go shut() // which frees some bodies from their Read; others wait for it
+		return fmt.Errorf("read request body: %w", context.Cause(ctx))
+	}
+}
+
+// readExactly fills data from r, which must hold just as much.
+func readExactly(r io.Reader, data []byte) error {
+	_, err := io.ReadFull(r, data)
+	extra := 0
+	if err == nil {
+		extra, _ = io.ReadFull(r, make([]byte, 1))
+	}
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("request body is shorter than its Content-Length of %d", req.ContentLength)
+		return fmt.Errorf("request body is shorter than its Content-Length of %d", len(data))
 	case err != nil:
 		return fmt.Errorf("read request body: %w", err)
 	case extra > 0:
-		return fmt.Errorf("request body is longer than its Content-Length of %d", req.ContentLength)
+		return fmt.Errorf("request body is longer than its Content-Length of %d", len(data))
 	}
-	b.data, b.held = data, true
 	return nil
 }
 
-// next returns the body of the next attempt. It must not be called again
-// unless again has said so.
-func (b *replayBody) next() io.ReadCloser {
+// next returns the body of the next attempt, whose context is ctx. It must not
+// be called again unless again has said so.
+func (b *replayBody) next(ctx context.Context) io.ReadCloser {
 	used := b.used
 	b.used = true
 	switch {
 	case b.held:
 		return io.NopCloser(bytes.NewReader(b.data))
 	case b.first != nil:
-		return b.first
+		return b.first.lease(ctx)
 	case b.req.Body == nil || b.req.Body == http.NoBody:
 		return b.req.Body
 	case !used:
@@ -66,7 +88,8 @@ func (b *replayBody) next() io.ReadCloser {
 	}
 	body, err := b.req.GetBody()
 	if err != nil {
-		return failedBody{fmt.Errorf("make the request body again: %w", err)}
+		b.err = fmt.Errorf("make the request body again: %w", err)
+		return failedBody{b.err}
 	}
 	return body
 }
@@ -86,39 +109,27 @@ func (b *replayBody) rewind(idempotent bool) func() (io.ReadCloser, error) {
 	}
 }
 
-// again reports whether the body can be sent once more, whole.
-func (b *replayBody) again() bool {
-	return b.first == nil || !b.first.touched.Load()
+// again reports whether the body can be sent once more, whole. If it can, the
+// attempts before can no longer read it.
+func (b *replayBody) again() bool { return b.first == nil || b.first.takeBack() }
+
+// fault returns why the caller is to blame for an attempt that failed: its body
+// could not be read, or was still being waited for. Otherwise it returns nil.
+func (b *replayBody) fault() error {
+	if b.first == nil {
+		return b.err
+	}
+	return b.first.fault()
 }
 
 // close ends the use of the body.
 func (b *replayBody) close() {
 	switch {
 	case b.first != nil:
-		_ = b.first.rc.Close()
+		b.first.close()
 	case !b.used && b.req.Body != nil && !b.held:
 		_ = b.req.Body.Close()
 	}
-}
-
-// onceBody is a body that cannot be made again. It outlives the attempt that
-// closes it, so that another attempt can have it if nothing of it was read.
-type onceBody struct {
-	rc      io.ReadCloser
-	touched atomic.Bool
-}
-
-func (b *onceBody) Read(p []byte) (int, error) {
-	b.touched.Store(true)
-	return b.rc.Read(p)
-}
-
-// Close keeps an untouched body open: the call closes it at its end.
-func (b *onceBody) Close() error {
-	if !b.touched.Load() {
-		return nil
-	}
-	return b.rc.Close()
 }
 
 // failedBody is a body that cannot be read.
@@ -150,9 +161,17 @@ func newResponseBody(a *attempt) io.ReadCloser {
 		return http.NoBody
 	}
 	if w, ok := a.resp.Body.(io.Writer); ok {
-		return writableBody{b, w}
+		return writableBody{b, w} // the connection is the caller's now, without limit
 	}
+	a.timer = time.AfterFunc(time.Hour, b.expire) // not before a.timer is set
+	a.timer.Reset(time.Until(a.call.deadline))
 	return b
+}
+
+// expire ends the call when its time is up, even if nobody reads the body.
+func (b *responseBody) expire() {
+	b.attempt.cancel(ErrTimeout)
+	b.end(ErrTimeout)
 }
 
 // Read reads the body. When it ends, well or not, so does the call.
@@ -192,8 +211,8 @@ func (b *responseBody) end(err error) {
 		a.outcome = k.bodyOutcome(err)
 		err = &Error{Service: k.svc.name, Instance: a.instance.ID, Attempts: k.n, Sent: true, Err: err}
 	}
+	defer k.end(err, a.outcome) // whatever an observer does
 	a.end(err)
-	k.end(err, a.outcome)
 }
 
 // bodyOutcome sorts an error of the response body.

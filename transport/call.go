@@ -29,6 +29,7 @@ type call struct {
 	tried    []*balance.Endpoint
 	space    [4]*balance.Endpoint // tried's first memory
 	n        int                  // attempts made
+	last     *attempt
 
 	idempotent bool // doing it twice is as good as once
 	sent       bool // a server can have seen some of the request
@@ -62,17 +63,55 @@ func startCall(s *service, req *http.Request) (*http.Response, error) {
 	if d, ok := k.ctx.Deadline(); ok && d.Before(k.deadline) {
 		k.deadline = d
 	}
-	if o := s.client.observer; o != nil {
+	returned := false
+	defer k.unwind(&returned)
+	resp, err := k.run()
+	returned = true
+	return resp, err
+}
+
+// run is startCall once the call is set up.
+func (k *call) run() (*http.Response, error) {
+	if o := k.svc.client.observer; o != nil {
 		k.ctx = o.StartCall(k.ctx, &k.info)
 	}
 	if err := k.admit(); err != nil {
-		closeBody(req)
+		closeBody(k.req)
 		return nil, k.fail(err, Rejected)
 	}
-	if err := k.body.init(req, &s.policy.Retry); err != nil {
-		return nil, k.fail(err, Failure)
+	if err := k.prepareBody(); err != nil {
+		return nil, k.fail(err, Cancelled) // the caller's own fault, whatever it was
 	}
 	return k.attempts()
+}
+
+// prepareBody makes the body ready for the attempts, within the call's time.
+func (k *call) prepareBody() error {
+	ctx := k.ctx
+	if k.req.Body != nil && k.req.GetBody == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, k.deadline, ErrTimeout)
+		defer cancel()
+	}
+	return k.body.init(ctx, k.req, &k.svc.policy.Retry)
+}
+
+// unwind gives everything back when a panic, of an observer or a request body,
+// ends the call.
+func (k *call) unwind(returned *bool) {
+	if *returned {
+		return
+	}
+	err := errors.New("panic")
+	defer k.end(err, Cancelled)
+	k.body.close()
+	if a := k.last; a != nil {
+		a.outcome = Cancelled
+		if a.resp != nil {
+			_ = a.resp.Body.Close()
+		}
+		a.end(err)
+	}
 }
 
 // admit takes a place in the bulkhead and the breaker's permit. What was taken
@@ -258,6 +297,9 @@ func (k *call) end(err error, o Outcome) {
 	k.info.Attempts, k.info.Err, k.info.Outcome = k.n, err, o
 	k.info.Duration = time.Since(k.info.Start)
 	k.info.Resolved = k.svc.resolved.Load() // attempt has not run if nobody was found
+	if k.body.first != nil {
+		k.body.first.close() // if the server answered without reading it, nobody else does
+	}
 	if held {
 		k.permit.Done(k.verdict(err, o))
 		k.svc.bulkhead.Release()

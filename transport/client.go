@@ -88,7 +88,7 @@ func WithObserver(o Observer) ClientOption {
 // WithLogger sets where work without a caller, such as a registry watch that
 // fails, is logged. Default nowhere.
 func WithLogger(l *slog.Logger) ClientOption {
-	return clientOption(func(c *clientConfig) { c.log = l })
+	return clientOption(func(c *clientConfig) { c.log = orDiscard(l) })
 }
 
 // WithDialer sets how connections are made. Default a net.Dialer with a limit
@@ -141,7 +141,7 @@ func WithLocal(service string, h http.Handler, weight int) ClientOption {
 // A FallbackFunc answers a call in place of a service that could not. err is
 // the [*Error] that the caller would have got, or nil when the service
 // answered with a server error. ctx is the caller's; what remains of its
-// deadline bounds the fallback. The response must be complete as from an
+// deadline bounds the fallback; the request's body has been used. The response must be complete as from an
 // http.RoundTripper; returning an error gives the caller that error joined
 // with err.
 type FallbackFunc func(ctx context.Context, req *http.Request, err error) (*http.Response, error)
@@ -244,15 +244,27 @@ func withFallback(f FallbackFunc, req *http.Request, resp *http.Response, err er
 	if !failed || req.Context().Err() != nil {
 		return resp, err
 	}
+	kept := false
+	if resp != nil {
+		defer func() {
+			if !kept { // also when f panics
+				discard(resp.Body)
+			}
+		}()
+	}
 	substitute, ferr := f(req.Context(), req, err)
+	if ferr == nil && substitute == nil {
+		ferr = errors.New("transport: the fallback returned neither a response nor an error")
+	}
 	if ferr != nil {
 		if err == nil {
+			kept = true
 			return resp, nil // the service's own answer is better than none
 		}
 		return nil, errors.Join(err, ferr)
 	}
-	if resp != nil {
-		discard(resp.Body)
+	if substitute.Body == nil {
+		substitute.Body = http.NoBody
 	}
 	substitute.Request = req
 	return substitute, nil
@@ -307,6 +319,9 @@ func (c *Client) Close() error {
 
 // service returns the state for the service that u names, made on demand.
 func (c *Client) service(u *url.URL) (*service, error) {
+	if u == nil {
+		return nil, errors.New("request without a URL")
+	}
 	key := serviceKey{host: u.Host, tls: u.Scheme == "https"}
 	if s := (*c.services.Load())[key]; s != nil {
 		s.used.Store(true)

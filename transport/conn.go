@@ -149,6 +149,12 @@ func (s *service) newPool() *http.Transport {
 	return t
 }
 
+// mayHTTP2 reports whether connections may speak HTTP/2.
+func (s *service) mayHTTP2() bool {
+	p := s.client.cfg.protocols
+	return s.tls || p != nil && p.UnencryptedHTTP2()
+}
+
 func (s *service) tlsConfig() *tls.Config {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.client.cfg.tls != nil {

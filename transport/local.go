@@ -51,6 +51,8 @@ func (l local) RoundTrip(req *http.Request) (*http.Response, error) {
 			cancel()
 			return nil, w.err
 		}
+		// A handler that is deaf to its context must not hold up who reads.
+		context.AfterFunc(ctx, func() { _ = w.writer.CloseWithError(context.Cause(ctx)) })
 		return w.resp, nil
 	case <-ctx.Done():
 		cancel()

@@ -89,7 +89,14 @@ func WithServerObserver(o ServerObserver) ServerOption {
 // WithServerLogger sets where panics of handlers and errors of connections are
 // logged. Default nowhere.
 func WithServerLogger(l *slog.Logger) ServerOption {
-	return serverOption(func(c *serverConfig) { c.log = l })
+	return serverOption(func(c *serverConfig) { c.log = orDiscard(l) })
+}
+
+func orDiscard(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
 }
 
 // WithServerTLS makes the server speak TLS only. cfg is cloned.
