@@ -18,30 +18,31 @@ func (s *shop) processes() ([]launch.Process, error) {
 	var list []launch.Process
 	for _, p := range s.set.plan {
 		for n := 1; n <= p.replicas; n++ {
-			list = append(list, launch.Process{
+			process := launch.Process{
 				Service: p.name, Replica: n, Tier: p.tier, Path: self,
 				Args: []string{"service", p.name, "-replica", strconv.Itoa(n), "-data", filepath.Join(s.data, p.name)},
-				Env:  s.env(p.name, n),
-			})
+				Env:  s.env(),
+			}
+			if p.name == "storefront" {
+				process.Listener = s.page
+				process.Env = append(process.Env, pageVar+"=1")
+			}
+			list = append(list, process)
 		}
 	}
 	return list, nil
 }
 
-// env is the environment of one instance beyond the launcher's own. What could
+// env is the environment of an instance beyond the launcher's own. What could
 // not be the same for all is taken out of that.
-func (s *shop) env(service string, replica int) []string {
+func (s *shop) env() []string {
 	env := []string{
 		"GABION_DISCOVERY=" + s.discovery,
+		"GABION_ADDR=127.0.0.1:0",
 		"GABION_ADMIN_ADDR=127.0.0.1:0",
 		"GABION_ADVERTISE=",
 		"OTEL_SERVICE_NAME=",
 		launchedVar + "=1",
-	}
-	if service == "storefront" && replica == 1 {
-		env = append(env, "GABION_ADDR="+s.addr)
-	} else {
-		env = append(env, "GABION_ADDR=127.0.0.1:0")
 	}
 	switch {
 	case s.set.verbose:

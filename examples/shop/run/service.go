@@ -61,8 +61,11 @@ func runService(ctx context.Context, run service, in instance) error {
 		defer os.RemoveAll(dir)
 		in.data = dir
 	}
-	launcher := link{launched: os.Getenv(launchedVar) != ""}
-	in.options = append(in.options, gabion.WithOnReady(launcher.report))
+	launcher, err := newLink(os.Getenv)
+	if err != nil {
+		return err
+	}
+	in.options = append(in.options, gabion.WithOnReady(launcher.ready))
 	ctx, stop := launcher.follow(ctx)
 	defer stop()
 	return run(ctx, in)

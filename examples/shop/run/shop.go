@@ -36,8 +36,9 @@ func Shop(registry launch.Registry, args []string, stdout, stderr io.Writer) err
 // shop is one running launcher.
 type shop struct {
 	set       settings
-	addr      string // of the storefront
-	data      string // folder of the stores
+	addr      string   // of the page
+	page      *os.File // the socket that listens there
+	data      string   // folder of the stores
 	claim     *launch.Claim
 	discovery string
 	out       *launch.Output
@@ -49,7 +50,7 @@ type shop struct {
 func prepare(registry launch.Registry, set settings, stdout io.Writer) (*shop, error) {
 	s := &shop{set: set, out: launch.NewOutput(stdout, set.color), began: time.Now()}
 	for _, step := range []func() error{
-		s.checkAddr,
+		s.listen,
 		func() error { return s.takePlace(registry) },
 		s.openData,
 		s.openDiscovery,
@@ -61,9 +62,10 @@ func prepare(registry launch.Registry, set settings, stdout io.Writer) (*shop, e
 	return s, nil
 }
 
-// checkAddr makes sure that the storefront can listen, and chooses its port if
-// that is left open.
-func (s *shop) checkAddr() error {
+// listen opens the socket of the page. The launcher keeps it and the storefront
+// inherits it, so that between two lives of the storefront callers queue and are
+// not refused.
+func (s *shop) listen() error {
 	l, err := net.Listen("tcp", s.set.addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -71,8 +73,12 @@ func (s *shop) checkAddr() error {
 	case err != nil:
 		return fmt.Errorf("shop: the storefront cannot listen at -addr %s: %w", s.set.addr, err)
 	}
+	defer l.Close() // the socket lives on in the file
 	s.addr = l.Addr().String()
-	return l.Close()
+	if s.page, err = l.(*net.TCPListener).File(); err != nil {
+		return fmt.Errorf("shop: the storefront's socket: %w", err)
+	}
+	return nil
 }
 
 // takePlace makes the shop known to the other commands.
@@ -135,12 +141,20 @@ func (s *shop) openDiscovery() error {
 func (s *shop) atEnd(f func() error) { s.closers = append(s.closers, f) }
 
 func (s *shop) close() error {
-	var errs []error
+	errs := []error{s.closePage()}
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		errs = append(errs, s.closers[i]())
 	}
 	s.closers = nil
 	return errors.Join(errs...)
+}
+
+// closePage gives the socket of the page up. Only the storefront still has it.
+func (s *shop) closePage() error {
+	if err := s.page.Close(); err != nil && !errors.Is(err, os.ErrClosed) && !errors.Is(err, os.ErrInvalid) {
+		return fmt.Errorf("shop: the storefront's socket: %w", err)
+	}
+	return nil
 }
 
 // run starts all processes and returns when none is left.
@@ -158,6 +172,8 @@ func (s *shop) run() error {
 	var helpers sync.WaitGroup
 	helpers.Go(func() { s.listenToSignals(sup, cancel, over) })
 	helpers.Go(func() { s.open(ctx, sup) })
+	// Once the storefront has closed the page, callers are to be refused.
+	context.AfterFunc(ctx, func() { _ = s.closePage() })
 	err = sup.Run(ctx)
 	close(over)
 	helpers.Wait()
