@@ -32,6 +32,7 @@ type namedHook struct {
 type config struct {
 	name            string
 	addr            string
+	listener        net.Listener
 	advertise       string
 	adminAddr       string
 	discovery       string

@@ -3,6 +3,7 @@ package gabion
 import (
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -26,6 +27,14 @@ func (f option) apply(c *config) { f(c) }
 // port on loopback. Environment: GABION_ADDR.
 func WithAddr(hostport string) Option {
 	return option(func(c *config) { c.addr = hostport })
+}
+
+// WithListener sets the listener to serve on in place of an address: one that
+// was inherited, so that a service can be replaced while connections wait, or
+// one in memory. Run closes it. What others are told is its address, unless
+// the advertised one is set.
+func WithListener(l net.Listener) Option {
+	return option(func(c *config) { c.listener = l })
 }
 
 // WithAdvertise sets the host:port under which others reach the service.

@@ -90,9 +90,12 @@ func (s *Service) run(ctx context.Context) error {
 
 // listen opens both listeners and settles the address to be told to others.
 func (s *Service) listen() (*listeners, error) {
-	public, err := net.Listen("tcp", s.cfg.addr)
-	if err != nil {
-		return nil, fmt.Errorf("gabion: listen on the address (GABION_ADDR): %w", err)
+	public := s.cfg.listener
+	if public == nil {
+		var err error
+		if public, err = net.Listen("tcp", s.cfg.addr); err != nil {
+			return nil, fmt.Errorf("gabion: listen on the address (GABION_ADDR): %w", err)
+		}
 	}
 	admin, err := net.Listen("tcp", s.cfg.adminAddr)
 	if err != nil {
