@@ -142,21 +142,28 @@ func (s *Service) start(ctx context.Context, l *listeners) (discovery.Registrati
 
 // watchRegistration logs when the instance ceases to be announced and when it
 // is again, and keeps the state for /debug/gabion, until the service is told to
-// end.
+// end. What lasts no longer than a look is not worth a line: registering takes
+// its time.
 func (s *Service) watchRegistration(ctx context.Context, r discovery.Registration) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	announced := true
+	missed, told := 0, false
 	for ctx.Err() == nil {
 		err := r.Err()
 		s.regErr.Store(&err)
+		if err == nil {
+			missed = 0
+		} else {
+			missed++
+		}
 		switch {
-		case err != nil && announced:
+		case missed == 2 && !told:
+			told = true
 			s.log.Warn("gabion: not registered, will keep trying", "service", s.cfg.name, "error", err)
-		case err == nil && !announced:
+		case missed == 0 && told:
+			told = false
 			s.log.Info("gabion: registered again", "service", s.cfg.name)
 		}
-		announced = err == nil
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
