@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,8 +64,9 @@ func (p Policy) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// UnmarshalJSON reads a policy; fields that are absent keep their value. It
-// checks form only: call [Policy.Validate] for the rest.
+// UnmarshalJSON reads a policy; fields that are absent keep their value, and
+// names that are unknown are refused. It checks form only: call
+// [Policy.Validate] for the rest.
 func (p *Policy) UnmarshalJSON(data []byte) error {
 	j := policyJSON{
 		Timeout:        duration.Duration(p.Timeout),
@@ -72,8 +74,10 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 		ResponseBytes:  p.ResponseBytes,
 		Retry:          p.Retry, Breaker: p.Breaker, Balance: p.Balance, Limit: p.Limit,
 	}
-	if err := json.Unmarshal(data, &j); err != nil {
-		return err
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields() // a setting that is misspelt must not be a default in silence
+	if err := dec.Decode(&j); err != nil {
+		return fmt.Errorf("transport: policy: %w", err)
 	}
 	*p = Policy{
 		Timeout: time.Duration(j.Timeout), AttemptTimeout: time.Duration(j.AttemptTimeout),
