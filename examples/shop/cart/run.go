@@ -13,6 +13,7 @@ import (
 	"github.com/gabion-go/gabion"
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/examples/shop/kit"
+	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/health"
 )
 
@@ -48,6 +49,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 	var catchUp gabion.Hook // known once there is a service
 	opts := []gabion.Option{
+		// A neighbour that hangs is given up in time for another instance of
+		// it to answer before the storefront gives up on this cart.
+		gabion.WithPolicy("", transport.Policy{AttemptTimeout: 400 * time.Millisecond}),
 		gabion.WithMeta(metaStore, store.ID()),
 		gabion.WithMeta("replica", strconv.Itoa(cfg.Replica)),
 		gabion.WithStartup("catch up", func(ctx context.Context) error { return catchUp(ctx) }),
