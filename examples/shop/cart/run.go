@@ -13,8 +13,8 @@ import (
 	"github.com/gabion-go/gabion"
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/examples/shop/kit"
-	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/health"
+	"github.com/gabion-go/gabion/transport"
 )
 
 // serviceName is what callers put into a URL's host.
