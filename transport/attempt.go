@@ -109,14 +109,19 @@ func (a *attempt) headerIn() bool {
 // header returns the caller's header with what the hop adds. The time that the
 // server is told is what is left of the call's, not of the attempt's: the
 // latter ends with the response's header, and a server that took it for its
-// own would cut the body short.
+// own would cut the body short. A connection that is to be upgraded outlives
+// the call, so nothing is said of its time.
 func (a *attempt) header(left time.Duration) http.Header {
 	k := a.call
 	h := maps.Clone(k.req.Header)
 	if h == nil {
 		h = make(http.Header, 4)
 	}
-	h[HeaderTimeout] = []string{strconv.FormatInt(max(1, left.Milliseconds()), 10)}
+	if h["Upgrade"] == nil {
+		h[HeaderTimeout] = []string{strconv.FormatInt(max(1, left.Milliseconds()), 10)}
+	} else {
+		delete(h, HeaderTimeout)
+	}
 	h[HeaderAttempt] = []string{strconv.Itoa(k.n)}
 	if c, ok := k.criticality(); ok {
 		h[HeaderCriticality] = []string{c.String()}
@@ -196,7 +201,7 @@ func (a *attempt) judge() {
 
 func (a *attempt) judgeError() {
 	a.err = a.cause(a.err)
-	if err := a.call.body.fault(); err != nil {
+	if err := a.call.body.fault(a.ctx.Err() != nil); err != nil {
 		a.err, a.outcome = err, Cancelled // no server is to blame
 		return
 	}

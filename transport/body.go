@@ -114,12 +114,13 @@ func (b *replayBody) rewind(idempotent bool) func() (io.ReadCloser, error) {
 func (b *replayBody) again() bool { return b.first == nil || b.first.takeBack() }
 
 // fault returns why the caller is to blame for an attempt that failed: its body
-// could not be read, or was still being waited for. Otherwise it returns nil.
-func (b *replayBody) fault() error {
+// could not be read or, if timeUp, was still being waited for. Otherwise it
+// returns nil.
+func (b *replayBody) fault(timeUp bool) error {
 	if b.first == nil {
 		return b.err
 	}
-	return b.first.fault()
+	return b.first.fault(timeUp)
 }
 
 // close ends the use of the body.

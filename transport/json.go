@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gabion-go/gabion/transport/limit"
 )
 
 // Bounds of [DecodeJSON].
@@ -23,7 +25,8 @@ const (
 )
 
 // A BodyError is a request body that was refused. Status is what the client
-// should be told, always 4xx; the text is fit for the client.
+// should be told: 4xx, or 503 for a body that came so slowly that the server has
+// become busy meanwhile; the text is fit for the client.
 type BodyError struct {
 	Status int
 	Detail string
@@ -40,7 +43,7 @@ func (e *BodyError) Unwrap() error { return e.Err }
 // in UTF-8, with the right types, no member that v does not know, no member
 // twice (in whatever case), not deeper than [MaxJSONDepth], not larger than [MaxJSONBytes], with
 // a JSON content type or none. If the body is refused, DecodeJSON has answered
-// the request with a 4xx problem and returns a [*BodyError]; the handler just
+// the request with that status and returns a [*BodyError]; the handler just
 // returns.
 func DecodeJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	err := decodeJSON(w, r, v)
@@ -48,6 +51,9 @@ func DecodeJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*BodyError](err); ok {
+		if e.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
 		WriteProblem(w, r, Problem{Status: e.Status, Detail: e.Detail})
 	}
 	return err
@@ -61,6 +67,9 @@ func decodeJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if err != nil {
 		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return &BodyError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit), err}
+		}
+		if errors.Is(err, limit.ErrShed) {
+			return &BodyError{http.StatusServiceUnavailable, busyDetail, err}
 		}
 		return &BodyError{http.StatusBadRequest, "the body could not be read to its end", err}
 	}

@@ -26,6 +26,7 @@ type onceBody struct {
 	touched bool       // something of it can have been read
 	reading bool
 	closed  bool
+	cut     bool // closed while reading
 	err     error
 }
 
@@ -56,15 +57,16 @@ func (b *onceBody) takeBack() bool {
 	return true
 }
 
-// fault returns the error of reading the body, also if it is still awaited.
-func (b *onceBody) fault() error {
+// fault returns the error of reading the body; if timeUp, also that it was still
+// being waited for.
+func (b *onceBody) fault(timeUp bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.err != nil:
 		return fmt.Errorf("read request body: %w", b.err)
-	case b.reading:
-		return errors.New("the request body did not come in time")
+	case timeUp && (b.reading || b.cut):
+		return fmt.Errorf("the request body did not come in time: %w", ErrTimeout)
 	default:
 		return nil
 	}
@@ -75,7 +77,7 @@ func (b *onceBody) fault() error {
 func (b *onceBody) close() {
 	b.mu.Lock()
 	again, reading := b.closed, b.reading
-	b.closed = true
+	b.closed, b.cut = true, b.cut || !again && reading
 	b.mu.Unlock()
 	switch {
 	case again:

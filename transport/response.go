@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ type responseWriter struct {
 	bytes     int64
 	streaming bool // flushed or taken over: its duration says nothing of load
 	aborted   bool
+	letsGo    func() bool // ends the watch over a connection that was taken over
 }
 
 // Unwrap serves http.ResponseController.
@@ -85,8 +87,20 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err == nil {
 		w.stream()
 		w.status = http.StatusSwitchingProtocols
+		// net/http forgets the connection now: one whose handler does not end
+		// in time would outlive the server.
+		w.letsGo = context.AfterFunc(w.exchange.server.stopCtx, func() {
+			time.AfterFunc(lastMoment, func() { _ = conn.Close() })
+		})
 	}
 	return conn, rw, err
+}
+
+// letGo ends the watch over a connection whose handler has returned.
+func (w *responseWriter) letGo() {
+	if w.letsGo != nil {
+		w.letsGo()
+	}
 }
 
 // stream notes that the response is not over when the work is: its place among
@@ -96,9 +110,7 @@ func (w *responseWriter) stream() {
 		return
 	}
 	w.streaming = true
-	if t := w.exchange.state.ticket; t != nil {
-		t.Stream()
-	}
+	w.exchange.state.place.streams()
 }
 
 // Stream returns a handler for routes that stream: the server's read and write
@@ -119,6 +131,7 @@ func Stream(h http.Handler, perWrite time.Duration) http.Handler {
 			r.Body = s.body
 		}
 		h.ServeHTTP(&streamWriter{ResponseWriter: w, ctl: ctl, perWrite: perWrite}, r)
+		_ = ctl.SetWriteDeadline(time.Now().Add(perWrite)) // for what is still in the buffer
 	})
 }
 
@@ -131,8 +144,11 @@ type streamWriter struct {
 
 func (w *streamWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// Hijack gives the connection to the handler, as from the writer below.
+func (w *streamWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.ctl.Hijack() }
+
 func (w *streamWriter) Write(p []byte) (int, error) {
-	_ = w.ctl.SetWriteDeadline(time.Now().Add(w.perWrite))
+	defer w.limit()()
 	return w.ResponseWriter.Write(p)
 }
 
@@ -140,8 +156,13 @@ func (w *streamWriter) Flush() { _ = w.FlushError() }
 
 // FlushError is Flush for http.ResponseController.
 func (w *streamWriter) FlushError() error {
+	defer w.limit()()
+	return w.ctl.Flush()
+}
+
+// limit sets the deadline for one write and returns what lifts it: while the
+// handler is busy elsewhere the response must not run out of time.
+func (w *streamWriter) limit() (lift func()) {
 	_ = w.ctl.SetWriteDeadline(time.Now().Add(w.perWrite))
-	err := w.ctl.Flush()
-	_ = w.ctl.SetWriteDeadline(time.Time{})
-	return err
+	return func() { _ = w.ctl.SetWriteDeadline(time.Time{}) }
 }

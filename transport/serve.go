@@ -59,7 +59,7 @@ type requestState struct {
 	server      *Server
 	criticality limit.Criticality
 	noRetry     atomic.Bool
-	ticket      *limit.Ticket
+	place       place
 	body        io.ReadCloser // without the server's bound on its size
 }
 
@@ -94,14 +94,17 @@ type exchange struct {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{server: s}
 	x.w = responseWriter{ResponseWriter: w, exchange: x}
-	x.state = requestState{server: s, criticality: limit.ParseCriticality(r.Header.Get(HeaderCriticality))}
+	x.state.server, x.state.criticality = s, limit.ParseCriticality(r.Header.Get(HeaderCriticality))
+	x.state.place.limiter, x.state.place.criticality = s.limiter, x.state.criticality
 	x.info = Request{Request: r, Start: time.Now(), Criticality: x.state.criticality}
 	x.ctx = r.Context()
 	s.active.Add(1)
+	defer s.active.Add(-1)
 	for _, o := range s.cfg.observers {
 		x.ctx = o.StartRequest(x.ctx, &x.info)
 	}
 	defer x.end()
+	defer x.w.letGo()
 	x.serve(context.WithValue(x.ctx, requestStateKey{}, &x.state), r)
 }
 
@@ -120,15 +123,18 @@ func (x *exchange) serve(ctx context.Context, r *http.Request) {
 	if !x.readBody(r) {
 		return
 	}
-	ticket, err := x.server.limiter.Acquire(ctx, x.state.criticality)
-	if err != nil {
+	if err := x.state.place.acquire(ctx); err != nil {
 		x.refuse(r, err)
 		return
 	}
-	x.state.ticket = &ticket
 	began := time.Now()
+	if d, ok := ctx.Deadline(); ok && !began.Before(d) { // its timer may not have run yet
+		x.state.place.release(limit.Ignored)
+		x.refuse(r, expired)
+		return
+	}
 	defer func() {
-		ticket.Release(x.limitOutcome(ctx))
+		x.state.place.release(x.limitOutcome(ctx))
 		x.server.load.record(time.Since(began))
 		x.info.Route = r.Pattern
 	}()
@@ -157,6 +163,10 @@ const earlyBody = 64 << 10
 // readBody bounds the body and, if it is small, reads it. It reports whether
 // to go on.
 func (x *exchange) readBody(r *http.Request) bool {
+	early := r.ContentLength > 0 && r.ContentLength <= earlyBody
+	if r.ContentLength != 0 && !early {
+		r.Body = slowBody{r.Body, &x.state.place}
+	}
 	bound := x.server.cfg.settings.BodyBytes
 	if bound > 0 {
 		if r.ContentLength > bound {
@@ -167,7 +177,7 @@ func (x *exchange) readBody(r *http.Request) bool {
 		x.state.body = r.Body
 		r.Body = http.MaxBytesReader(x.w.ResponseWriter, r.Body, bound)
 	}
-	if r.ContentLength <= 0 || r.ContentLength > earlyBody {
+	if !early {
 		return true
 	}
 	x.body = make([]byte, r.ContentLength)
@@ -187,9 +197,12 @@ type earlyReader struct {
 	io.Closer
 }
 
+// busyDetail is what callers are told that were refused.
+const busyDetail = "the server is busy, try again later"
+
 // refuse answers a request that was not admitted.
 func (x *exchange) refuse(r *http.Request, err error) {
-	p := Problem{Status: http.StatusServiceUnavailable, Detail: "the server is busy, try again later"}
+	p := Problem{Status: http.StatusServiceUnavailable, Detail: busyDetail}
 	h := x.w.Header()
 	shed, ok := errors.AsType[*limit.ShedError](err)
 	switch {
@@ -221,6 +234,9 @@ func (x *exchange) call(r *http.Request) {
 	}()
 	x.server.handler.ServeHTTP(&x.w, r)
 	returned = true
+	if x.w.status == 0 && r.Context().Err() == nil {
+		x.w.WriteHeader(http.StatusOK) // net/http would, without what every response carries
+	}
 	if x.w.streaming && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
 		// The stream may have been broken off because its time was up. It must
 		// not look complete to a caller whose clock is a little behind.
@@ -253,7 +269,6 @@ func (x *exchange) panicked(r *http.Request, v any) {
 
 // end tells the observers.
 func (x *exchange) end() {
-	x.server.active.Add(-1)
 	x.info.Duration = time.Since(x.info.Start)
 	x.info.Bytes = x.w.bytes
 	x.info.Status = x.w.status

@@ -169,6 +169,7 @@ func NewServer(h http.Handler, opts ...ServerOption) (*Server, error) {
 // Serve answers connections of l until Shutdown or Close, and then returns
 // nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
+	defer func() { _ = l.Close() }() // net/http leaves it open when TLS is not set up well
 	var err error
 	if s.cfg.tls != nil {
 		err = s.http.ServeTLS(l, "", "")
@@ -192,12 +193,16 @@ func (s *Server) Drain() { s.drain() }
 // were. Connections that have sent nothing do not hold it up.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.drain()
+	closing, closed := context.WithCancel(ctx)
 	silent := make(chan struct{})
 	go func() {
 		defer close(silent)
-		s.closeSilent(ctx)
+		s.closeSilent(closing)
 	}()
 	err := s.http.Shutdown(ctx)
+	if err == nil {
+		err = s.awaitIdle(ctx) // handlers that have taken over their connection
+	}
 	if err != nil {
 		cut := s.active.Load()
 		s.stop()
@@ -206,6 +211,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = fmt.Errorf("transport: shutdown: %d requests cut off: %w", cut, err)
 	}
 	s.stop()
+	closed()
 	<-silent
 	return err
 }
@@ -217,34 +223,49 @@ func (s *Server) Close() error {
 	return s.http.Close()
 }
 
+// lastMoment is how long handlers get when their time is up.
+const lastMoment = 250 * time.Millisecond
+
 // lastWords gives handlers whose context has ended a moment to say so.
 func (s *Server) lastWords() {
-	const moment = 250 * time.Millisecond
-	for end := time.Now().Add(moment); s.active.Load() > 0 && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), lastMoment)
+	defer cancel()
+	_ = s.awaitIdle(ctx)
+}
+
+// awaitIdle waits until no request is being served, or ctx ends.
+func (s *Server) awaitIdle(ctx context.Context) error {
+	if s.active.Load() == 0 {
+		return nil
 	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s.active.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // silentGrace is how long a connection may be silent before a shutdown closes
 // it. net/http waits 5 s for each.
 const silentGrace = 500 * time.Millisecond
 
-// closeSilent closes connections on which no request has begun.
+// closeSilent closes connections on which no request has begun, until ctx ends.
 func (s *Server) closeSilent(ctx context.Context) {
 	tick := time.NewTicker(silentGrace / 5)
 	defer tick.Stop()
 	for {
 		s.mu.Lock()
-		left := len(s.fresh)
 		for c, since := range s.fresh {
 			if time.Since(since) > silentGrace {
 				_ = c.Close() // it has nothing to lose
 			}
 		}
 		s.mu.Unlock()
-		if left == 0 {
-			return
-		}
 		select {
 		case <-ctx.Done():
 			return

@@ -1,0 +1,105 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/limit"
+)
+
+// slowSender is how long a Read of a request's body may take before the
+// request gives up its place until its body has come.
+const slowSender = 10 * time.Millisecond
+
+// place is a request's place among those that are worked on. It is safe for
+// concurrent use, as a handler may read and flush at once.
+type place struct {
+	limiter     *limit.Adaptive
+	criticality limit.Criticality
+	ctx         context.Context
+
+	mu      sync.Mutex
+	ticket  limit.Ticket
+	reading bool // the body is being waited for
+	away    bool // given up until the body has come
+	stream  bool // given up for good
+}
+
+func (p *place) acquire(ctx context.Context) error {
+	p.ctx = ctx
+	t, err := p.limiter.Acquire(ctx, p.criticality)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ticket, p.away = t, false
+	return err
+}
+
+// streams gives the place up for good.
+func (p *place) streams() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stream = true
+	p.ticket.Stream()
+}
+
+// leave gives the place up if the body is still being waited for.
+func (p *place) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reading && !p.stream {
+		p.away = true
+		p.ticket.Stream()
+	}
+}
+
+// read notes whether the body is being waited for.
+func (p *place) read(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reading = on
+}
+
+// comeBack takes a place again if it was given up for the body.
+func (p *place) comeBack() error {
+	p.mu.Lock()
+	back := p.away && !p.stream
+	if back {
+		p.ticket.Release(limit.Ignored)
+	}
+	p.mu.Unlock()
+	if !back {
+		return nil
+	}
+	return p.acquire(p.ctx)
+}
+
+func (p *place) release(o limit.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ticket.Release(o)
+}
+
+// slowBody is a request body whose sender may be slow on purpose. While it is,
+// the request holds no place; at the body's end it needs one again, and if
+// there is none the Read fails with limit.ErrShed.
+type slowBody struct {
+	io.ReadCloser
+	place *place
+}
+
+func (b slowBody) Read(p []byte) (int, error) {
+	b.place.read(true)
+	late := time.AfterFunc(slowSender, b.place.leave)
+	n, err := b.ReadCloser.Read(p)
+	late.Stop()
+	b.place.read(false)
+	if errors.Is(err, io.EOF) {
+		if busy := b.place.comeBack(); busy != nil {
+			return n, busy
+		}
+	}
+	return n, err
+}
