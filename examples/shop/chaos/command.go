@@ -26,7 +26,7 @@ func Command(ctx context.Context, registry launch.Registry, args []string, stdou
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, usage()); flags.PrintDefaults() }
 	flags.StringVar(&m.addr, "addr", "", "storefront's `host:port`, if several shops run")
-	flags.DurationVar(&m.every, "every", 5*time.Second, "time from one fault to the next; one that lasts longer is mended first")
+	flags.DurationVar(&m.every, "every", 5*time.Second, "pause after each fault, once it is mended")
 	flags.DurationVar(&m.total, "for", time.Minute, "when to stop")
 	flags.DurationVar(&m.lasts, "lasts", 0, "how long a hang, slow, fail or outage lasts (default: see above)")
 	seed := flags.Uint64("seed", 0, "makes the choices repeatable; 0 takes others each time")
@@ -100,7 +100,7 @@ watch: in the browser, in its log, or with "shop load" beside it. Without a
 fault it takes any; without a service any but the storefront. All is mended at
 the end, also after Ctrl-C.
 
-  shop chaos                         anything, every 5 s, for a minute
+  shop chaos                         anything, with 5 s between two faults, for a minute
   shop chaos kill pricing            kill one pricing instance after the other
   shop chaos -lasts 4s hang cart-1   always the same instance
   shop chaos outage catalog          the whole catalog down for 10 s

@@ -35,19 +35,14 @@ type monkey struct {
 func (m *monkey) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, m.total)
 	defer cancel()
-	next := time.NewTicker(m.every)
-	defer next.Stop()
-	for {
+	for ctx.Err() == nil {
 		if err := m.strike(ctx); err != nil {
 			return err
 		}
-		select {
-		case <-next.C:
-		case <-ctx.Done():
-			m.say("over; all is mended")
-			return nil
-		}
+		wait(ctx, m.every)
 	}
+	m.say("over; all is mended")
+	return nil
 }
 
 // strike does one action and mends it.
@@ -59,7 +54,7 @@ func (m *monkey) strike(ctx context.Context) error {
 	a := m.choose()
 	h, ok := m.aim(a, shop.Children)
 	if !ok {
-		m.say("nothing to %s: no instance of %s is up", a.name, cmp.Or(m.target, "any service"))
+		m.say("no %s now: no instance of %s is up", a.name, cmp.Or(m.target, "any service"))
 		return nil
 	}
 	m.announce(a, h)
