@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/consul"
@@ -21,8 +22,8 @@ import (
 	"github.com/gabion-go/gabion/transport/instrument"
 )
 
-// ErrStarted: Run has been called before.
-var ErrStarted = errors.New("gabion: the service has been run already")
+// ErrStarted: Run, or Close, has been called before.
+var ErrStarted = errors.New("gabion: the service has been run or closed already")
 
 // A Service is one instance of one service. Make it with [New], give it
 // handlers, then [Service.Run] it; or [Service.Close] it if it never runs.
@@ -38,9 +39,11 @@ type Service struct {
 	backend   discovery.Backend
 	directory *discovery.Directory
 	started   atomic.Bool
+	ended     chan struct{} // closed when Run or the first Close has returned
 	listening atomic.Pointer[listeners]
 	regErr    atomic.Pointer[error]
 	work      work
+	ready     bool // of Run alone: others may have been told to come
 
 	mu    sync.Mutex
 	stops []namedHook // run in reverse order at the end
@@ -61,7 +64,7 @@ func New(name string, opts ...Option) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, mux: http.NewServeMux(), admin: map[string]http.Handler{}, health: health.New(health.WithManualStart(true))}
+	s := &Service{cfg: cfg, mux: http.NewServeMux(), admin: map[string]http.Handler{}, ended: make(chan struct{}), health: health.New(health.WithManualStart(true))}
 	s.work.init()
 	for _, step := range []func() error{s.openTelemetry, s.openDiscovery, s.openClient, s.openServer} {
 		if err := step(); err != nil {
@@ -245,7 +248,7 @@ func (s *Service) AdminAddr() string {
 
 // OnStop adds a step to the end of the service, run after the last request is
 // done and after all background work has ended; steps run in reverse order, so
-// that what was opened first is closed last.
+// that what was opened first is closed last, and each has 3 s.
 func (s *Service) OnStop(name string, run Hook) { s.onStop(name, run) }
 
 func (s *Service) onStop(name string, run Hook) {
@@ -254,14 +257,25 @@ func (s *Service) onStop(name string, run Hook) {
 	s.stops = append(s.stops, namedHook{name, run})
 }
 
-// Close ends a service that does not run, or whose Run has returned. It closes
-// what New opened. A second Close does nothing.
+// Close ends a service that does not run, or whose Run has returned: its
+// background work and what New opened. While Run runs, Close makes it return
+// and waits for that, so do not call it from what Run waits for: a handler, a
+// hook or background work. A second Close does nothing.
 func (s *Service) Close() error {
-	return s.finish(context.Background())
+	if !s.started.CompareAndSwap(false, true) {
+		s.work.closing()
+		<-s.ended
+		return nil
+	}
+	defer close(s.ended)
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	return errors.Join(s.work.stop(ctx), s.finish())
 }
 
-// finish runs the stop steps that have not been run yet.
-func (s *Service) finish(ctx context.Context) error {
+// finish runs the stop steps that have not been run yet, each within its own
+// time: one that hangs takes none from the others.
+func (s *Service) finish() error {
 	var errs []error
 	for {
 		s.mu.Lock()
@@ -273,8 +287,27 @@ func (s *Service) finish(ctx context.Context) error {
 		step := s.stops[n-1]
 		s.stops = s.stops[:n-1]
 		s.mu.Unlock()
-		if err := step.run(ctx); err != nil {
+		if err := bounded(step.run); err != nil {
 			errs = append(errs, fmt.Errorf("gabion: stop %s: %w", step.name, err))
 		}
+	}
+}
+
+// bounded runs a stop step, and leaves it behind if it is deaf to its context.
+func bounded(run Hook) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- guarded(ctx, run) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stepGrace):
+		return fmt.Errorf("did not end: %w", ctx.Err())
 	}
 }

@@ -19,8 +19,11 @@ import (
 // not keep a service from ending.
 const deregisterTimeout = 3 * time.Second
 
-// flushTimeout bounds the end of what New opened, telemetry included.
-const flushTimeout = 3 * time.Second
+// stepTimeout bounds each step of closing what New opened, telemetry included.
+const stepTimeout = 3 * time.Second
+
+// stepGrace is how long a step whose time is up is waited for.
+const stepGrace = 100 * time.Millisecond
 
 // Run serves until ctx ends, or SIGTERM or SIGINT arrives, or background work
 // fails, and returns when everything is drained: nil, unless something failed.
@@ -32,10 +35,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	ctx, stop := s.signals(ctx)
 	defer stop()
+	defer close(s.ended)
 	err := s.run(ctx)
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-	defer cancel()
-	return errors.Join(err, s.finish(ending))
+	return errors.Join(err, s.finish())
 }
 
 // signals returns a context that ends with the first signal. The second one
@@ -79,13 +81,22 @@ func (s *Service) run(ctx context.Context) error {
 	go func() { served <- serveAdmin(admin, l.admin) }()
 	s.Go("health checks", s.health.Run)
 
-	registration, err := s.start(ctx, l)
-	if err == nil {
-		err = s.wait(ctx, served)
-	} else if ctx.Err() != nil {
+	delay := s.cfg.drainDelay
+	starting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stopWaiting := context.AfterFunc(s.work.closed, cancel)
+	defer stopWaiting()
+	registration, err := s.start(starting, l)
+	switch {
+	case err == nil:
+		err = s.wait(starting, served)
+	case starting.Err() != nil:
 		err = nil // told to stop while starting: that is no failure
 	}
-	return errors.Join(err, s.shutdown(ctx, registration, admin))
+	if registration == nil && !s.ready {
+		delay = 0 // nobody has been told to come
+	}
+	return errors.Join(err, s.shutdown(ctx, delay, registration, admin))
 }
 
 // listen opens both listeners and settles the address to be told to others.
@@ -108,7 +119,9 @@ func (s *Service) listen() (*listeners, error) {
 	in := s.cfg.instance
 	in.Addr = addr
 	in.Meta = maps.Clone(in.Meta)
-	in.Meta["admin"] = admin.Addr().String()
+	if in.Meta["admin"], err = advertised("", admin.Addr()); err != nil {
+		return nil, errors.Join(err, public.Close(), admin.Close())
+	}
 	l := &listeners{public: public, admin: admin, instance: in}
 	s.listening.Store(l)
 	return l, nil
@@ -122,6 +135,7 @@ func (s *Service) start(ctx context.Context, l *listeners) (discovery.Registrati
 		}
 	}
 	s.health.MarkStarted()
+	s.ready = true
 	registration, err := s.backend.Register(ctx, l.instance, s.health.Status)
 	switch {
 	case errors.Is(err, discovery.ErrReadOnly): // others are told by other means
@@ -135,7 +149,9 @@ func (s *Service) start(ctx context.Context, l *listeners) (discovery.Registrati
 		s.Go("registration watch", func(context.Context) error { return s.watchRegistration(ctx, registration) })
 	}
 	for _, f := range s.cfg.onReady {
-		f(s)
+		if err := guarded(ctx, func(context.Context) error { f(s); return nil }); err != nil {
+			return registration, fmt.Errorf("gabion: when ready: %w", err)
+		}
 	}
 	return registration, nil
 }
@@ -188,7 +204,7 @@ func (s *Service) wait(ctx context.Context, served <-chan error) error {
 }
 
 // shutdown ends the service in the order that loses no request.
-func (s *Service) shutdown(ctx context.Context, r discovery.Registration, admin *http.Server) error {
+func (s *Service) shutdown(ctx context.Context, delay time.Duration, r discovery.Registration, admin *http.Server) error {
 	ctx = context.WithoutCancel(ctx)
 	s.health.SetDraining()
 	var errs []error
@@ -200,7 +216,7 @@ func (s *Service) shutdown(ctx context.Context, r discovery.Registration, admin 
 		cancel()
 	}
 	s.server.Drain()
-	time.Sleep(s.cfg.drainDelay) // callers and load balancers need time to notice
+	time.Sleep(delay) // callers and load balancers need time to notice
 	ending, cancel := context.WithTimeout(ctx, s.cfg.shutdownTimeout)
 	defer cancel()
 	errs = append(errs, s.server.Shutdown(ending))

@@ -13,11 +13,15 @@ type work struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	failed chan error // the first failure
+	failed chan error      // the first failure
+	closed context.Context // ends when Close wants Run to return
+
+	closing context.CancelFunc
 }
 
 func (w *work) init() {
 	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.closed, w.closing = context.WithCancel(context.Background())
 	w.failed = make(chan error, 1)
 }
 
