@@ -15,6 +15,9 @@ import (
 	"github.com/gabion-go/gabion/examples/shop/launch"
 )
 
+// stepTimeout bounds the beginning of a fault and its mending.
+const stepTimeout = 5 * time.Second
+
 // monkey breaks and mends one shop.
 type monkey struct {
 	registry launch.Registry
@@ -58,7 +61,7 @@ func (m *monkey) strike(ctx context.Context) error {
 		return nil
 	}
 	m.announce(a, h)
-	failure := a.do(ctx, h)
+	failure := m.begin(ctx, a, h)
 	if a.undo == nil {
 		return failure
 	}
@@ -107,9 +110,17 @@ func (m *monkey) mayHit(st launch.State) bool {
 	return m.target == st.Service || m.target == st.Name()
 }
 
+// begin does a, to its end even if ctx ends meanwhile: a fault that is there by
+// half could not be mended for certain.
+func (m *monkey) begin(ctx context.Context, a *action, h hit) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	defer cancel()
+	return a.do(ctx, h)
+}
+
 // mend undoes a, whether or not ctx still stands.
 func (m *monkey) mend(ctx context.Context, a *action, h hit) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
 	defer cancel()
 	h.targets = m.survivors(h.targets)
 	m.say("%s of %s is over", a.name, h.what(a))

@@ -25,6 +25,7 @@ put into a cart stays there.
 Exit status: 0; 1 if the shop broke a promise, or the load could not run;
 2 for wrong flags. Failed calls alone do not change it: read the report.
 
+flags:
 `
 
 // Command is the command line of the load generator: args are the words behind
@@ -59,6 +60,9 @@ func Command(ctx context.Context, registry launch.Registry, args []string, stdou
 	}
 	if err := findTarget(registry, &cfg.Target); err != nil {
 		return err
+	}
+	if err := cfg.validate(); err != nil {
+		return launch.Usagef("%v", err)
 	}
 	fmt.Fprintf(stderr, "load on %s: %g calls a second for %v; Ctrl-C ends early\n", cfg.Target, cfg.Rate, cfg.Duration)
 	report, err := Run(ctx, cfg)
