@@ -280,6 +280,7 @@ func TestLocalHandlerDeafToItsContext(t *testing.T) {
 		if d := time.Since(start); d != 5*time.Second || !errors.Is(err, transport.ErrTimeout) {
 			t.Errorf("got %v after %v, want ErrTimeout after 5 s", err, d)
 		}
+		synctest.Wait() // the timer ends the call as well
 		idle(t, c)
 		time.Sleep(time.Minute)
 	})
