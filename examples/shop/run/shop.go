@@ -175,6 +175,7 @@ func (s *shop) run() error {
 	// Once the storefront has closed the page, callers are to be refused.
 	context.AfterFunc(ctx, func() { _ = s.closePage() })
 	err = sup.Run(ctx)
+	cancel()
 	close(over)
 	helpers.Wait()
 	if err == nil {
