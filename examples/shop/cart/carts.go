@@ -137,6 +137,9 @@ func (s *Carts) Get(ctx context.Context, id string) (Cart, error) {
 // Errors: [ErrNotFound] and those of [Cart.Set].
 func (s *Carts) SetItem(ctx context.Context, id, product string, quantity int) (Cart, error) {
 	at := s.clock.Next()
+	if overtaken(ctx) { // asked after the clock, so that no stop can hide between
+		return Cart{}, errOvertaken
+	}
 	if _, err := s.Get(ctx, id); err != nil {
 		return Cart{}, err
 	}

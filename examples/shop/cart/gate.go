@@ -2,6 +2,7 @@ package cart
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -130,14 +131,10 @@ func (g *Gate) open(stop time.Time) bool {
 // Wrap returns next behind the gate.
 func (g *Gate) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		refuse, behind := g.look(time.Now())
+		now := time.Now()
+		refuse, behind := g.look(now)
 		if refuse && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set(transport.HeaderShed, "1")
-			w.Header().Set("Retry-After", "1")
-			transport.WriteProblem(w, r, transport.Problem{
-				Status: http.StatusServiceUnavailable, Title: "Catching up",
-				Detail: "This replica was stopped and is catching up. Nothing was changed.",
-			})
+			refuseOld(w, r)
 			return
 		}
 		if behind != nil {
@@ -147,6 +144,31 @@ func (g *Gate) Wrap(next http.Handler) http.Handler {
 				return
 			}
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), admittedKey{}, now)))
 	})
+}
+
+// errOvertaken: the change waited while the process was stopped.
+var errOvertaken = errors.New("cart: overtaken by a stop of the process")
+
+// refuseOld says that a change was not made, and may be asked of another
+// replica.
+func refuseOld(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(transport.HeaderShed, "1")
+	w.Header().Set("Retry-After", "1")
+	transport.WriteProblem(w, r, transport.Problem{
+		Status: http.StatusServiceUnavailable, Title: "Catching up",
+		Detail: "This replica was stopped and is catching up. Nothing was changed.",
+	})
+}
+
+// admittedKey is the context key of the time at which the gate let a request
+// pass.
+type admittedKey struct{}
+
+// overtaken reports whether the process may have been stopped since the gate
+// let this request pass: then the gate has not seen it as old, but it may be.
+func overtaken(ctx context.Context) bool {
+	at, ok := ctx.Value(admittedKey{}).(time.Time)
+	return ok && time.Since(at) > maxGap
 }

@@ -112,3 +112,22 @@ func TestGateCatchesUpAgainAfterAnotherStop(t *testing.T) {
 		}
 	})
 }
+
+// A request that the gate let pass just before the process was stopped is as
+// old as those that still waited outside.
+func TestChangeThatWasUnderWayWhenStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(func(context.Context) error { return nil })
+		for wait, want := range map[time.Duration]bool{0: false, maxGap: false, maxGap + time.Millisecond: true} {
+			g.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				time.Sleep(wait) // stopped
+				if got := overtaken(r.Context()); got != want {
+					t.Errorf("after %v: overtaken is %v, want %v", wait, got, want)
+				}
+			})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("PUT", "/", http.NoBody))
+		}
+		if overtaken(t.Context()) {
+			t.Error("a change that came by no gate is overtaken")
+		}
+	})
+}

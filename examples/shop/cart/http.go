@@ -167,6 +167,10 @@ var (
 )
 
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errOvertaken) {
+		refuseOld(w, r)
+		return
+	}
 	p := problem(err)
 	if p.Status == http.StatusInternalServerError {
 		h.log.ErrorContext(r.Context(), "request failed", "error", err)
