@@ -71,10 +71,13 @@ func (s *Service) debug() debugState {
 		Registration: "not running",
 	}
 	if l := s.listening.Load(); l != nil {
-		d.Instance, d.Registration = debugInstance(l.instance), "registered"
+		d.Instance, d.Registration = debugInstance(l.instance), "starting"
 	}
-	if err := s.regErr.Load(); err != nil && *err != nil {
-		d.Registration = (*err).Error()
+	if err := s.regErr.Load(); err != nil {
+		d.Registration = "registered"
+		if *err != nil {
+			d.Registration = (*err).Error()
+		}
 	}
 	for _, r := range s.health.Results() {
 		d.Checks = append(d.Checks, debugCheck{r.Name, r.Kind.String(), r.DegradeOnly, r.Healthy, r.Output, r.Checked})

@@ -98,7 +98,6 @@ func (s *Service) openDiscovery() error {
 
 func (s *Service) openClient() error {
 	opts := []transport.ClientOption{
-		transport.WithLogger(s.log),
 		transport.WithObserver(instrument.Client(s.telemetry.Metrics(), s.telemetry.Traces())),
 	}
 	for service, p := range s.cfg.policies {
@@ -122,6 +121,7 @@ func (s *Service) openServer() error {
 		transport.WithServerLogger(s.log),
 		transport.WithServerObserver(instrument.Server(s.cfg.name, s.telemetry.Metrics(), s.telemetry.Traces())),
 		transport.WithServerObserver(accessLog{s.log}),
+		transport.WithExempt(s.isPublicProbe),
 	}
 	if s.cfg.tls != nil {
 		opts = append(opts, transport.WithServerTLS(s.cfg.tls))
@@ -141,21 +141,34 @@ func (s *Service) openServer() error {
 // serveHTTP is the public listener: the service's routes, and the probes
 // where asked for.
 func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.cfg.publicHealth {
-		switch r.URL.Path {
-		case "/livez":
-			s.health.LiveHandler().ServeHTTP(w, r)
-			return
-		case "/readyz":
-			s.health.ReadyHandler().ServeHTTP(w, r)
-			return
-		}
+	if s.isPublicProbe(r) {
+		s.serveProbe(w, r)
+		return
 	}
 	if _, pattern := s.mux.Handler(r); pattern == "" {
 		s.unmatched(w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// isPublicProbe reports whether r asks for a probe that is served in public.
+func (s *Service) isPublicProbe(r *http.Request) bool {
+	return s.cfg.publicHealth && (r.URL.Path == "/livez" || r.URL.Path == "/readyz")
+}
+
+// serveProbe answers a probe in public: without the names and results of the
+// checks, which are the admin listener's.
+func (s *Service) serveProbe(w http.ResponseWriter, r *http.Request) {
+	bare := *r.URL
+	bare.RawQuery = ""
+	r = r.WithContext(r.Context())
+	r.URL = &bare
+	if bare.Path == "/livez" {
+		s.health.LiveHandler().ServeHTTP(w, r)
+		return
+	}
+	s.health.ReadyHandler().ServeHTTP(w, r)
 }
 
 // unmatched answers what no route matches, as a problem, with the status and

@@ -140,6 +140,7 @@ func (s *Service) start(ctx context.Context, l *listeners) (discovery.Registrati
 	switch {
 	case errors.Is(err, discovery.ErrReadOnly): // others are told by other means
 		registration = nil
+		s.regErr.Store(&err)
 	case err != nil:
 		return nil, fmt.Errorf("gabion: register: %w", err)
 	}

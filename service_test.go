@@ -18,6 +18,7 @@ import (
 
 	"github.com/gabion-go/gabion"
 	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/health"
 	"github.com/gabion-go/gabion/internal/leaktest"
 	"github.com/gabion-go/gabion/transport"
 )
@@ -253,9 +254,18 @@ func TestAdminAndPublicListeners(t *testing.T) {
 func TestPublicHealth(t *testing.T) {
 	leaktest.Check(t)
 	svc := run(t, "shop", nil, gabion.WithGetenv(environment(t)), gabion.WithPublicHealth(true))
-	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/startupz": 404, "/metrics": 404} {
-		if got, _, _, err := fetch(t, plain(), "http://"+svc.Addr()+path); got != want || err != nil {
+	remove, err := svc.Health().Add("database", func(context.Context) error { return errors.New("db-17.internal is away") }, health.WithDegradeOnly(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	for path, want := range map[string]int{"/livez": 200, "/readyz?verbose": 200, "/startupz": 404, "/metrics": 404} {
+		got, _, body, err := fetch(t, plain(), "http://"+svc.Addr()+path)
+		if got != want || err != nil {
 			t.Errorf("%s: got %d %v, want %d", path, got, err, want)
+		}
+		if strings.Contains(body, "db-17") {
+			t.Errorf("%s tells strangers %s", path, body)
 		}
 	}
 }

@@ -42,6 +42,7 @@ type attempt struct {
 	outcome   Outcome
 	retryable bool
 	shed      bool          // refused before any work
+	elsewhere bool          // a server further down failed, and retries were made there
 	rest      time.Duration // what Retry-After asked for
 	ended     atomic.Bool
 }
@@ -195,8 +196,8 @@ func (a *attempt) judge() {
 	if status == http.StatusTooManyRequests {
 		again = again && a.rest > 0 // told when, or not at all
 	}
-	a.retryable = again && a.resp.Header.Get(HeaderNoRetry) == "" &&
-		(a.shed || a.call.idempotent)
+	a.elsewhere = status >= 500 && a.resp.Header.Get(HeaderNoRetry) != ""
+	a.retryable = again && !a.elsewhere && (a.shed || a.call.idempotent)
 }
 
 func (a *attempt) judgeError() {
@@ -288,6 +289,8 @@ func (a *attempt) result() balance.Result {
 		r.Outcome = balance.Timeout
 	case a.err != nil && connectError(a.err):
 		r.Outcome = balance.ConnectError
+	case a.elsewhere:
+		r.Outcome = balance.Cancelled // the endpoint is well: it says whom it misses
 	case a.shed || a.rest > 0:
 		r.Outcome = balance.Overload
 	case a.outcome == Failure:

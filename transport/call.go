@@ -32,21 +32,28 @@ type call struct {
 	last     *attempt
 
 	idempotent bool // doing it twice is as good as once
+	elsewhere  bool // the answer is that of a failure further down
 	sent       bool // a server can have seen some of the request
 	info       Call
 	ended      atomic.Bool
 }
 
-// errServer stands for a 5xx response where an error is wanted.
-var errServer = errors.New("server error")
+// errServer stands for a 5xx response where an error is wanted, errElsewhere
+// for one that a server passed on after it had retried downstream.
+var (
+	errServer    = errors.New("server error")
+	errElsewhere = errors.New("server error further down")
+)
 
 // classify tells the breaker what an outcome means. Finding no instance says
-// nothing about how the instances fare.
+// nothing about how the instances fare. Nor does the failure of a service
+// behind the one that was called: it would open the circuit of a service that
+// can do much without its neighbour, and has a circuit of its own for it.
 func classify(err error) breaker.Outcome {
 	if err == nil {
 		return breaker.Success
 	}
-	if errors.Is(err, ErrNoInstances) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, ErrNoInstances) || errors.Is(err, errElsewhere) || errors.Is(err, context.Canceled) {
 		return breaker.Ignored
 	}
 	return breaker.Failure
@@ -167,6 +174,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 		k.body.close()
 		return nil, k.fail(a.err, a.outcome)
 	}
+	k.elsewhere = a.elsewhere
 	if a.resp.StatusCode >= 500 {
 		k.giveUp(a)
 	} else {
@@ -316,6 +324,8 @@ func (k *call) verdict(err error, o Outcome) error {
 		return nil
 	case o == Cancelled:
 		return context.Canceled
+	case k.elsewhere:
+		return errElsewhere
 	case err == nil:
 		return errServer
 	default:

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -51,7 +50,6 @@ type clientConfig struct {
 	policies   map[string]Policy
 	locals     map[string]local
 	observers  observers
-	log        *slog.Logger
 	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
 	tls        *tls.Config
 	protocols  *http.Protocols
@@ -83,12 +81,6 @@ func WithServicePolicy(service string, p Policy) ClientOption {
 // WithObserver adds an observer. The first one given is the outermost.
 func WithObserver(o Observer) ClientOption {
 	return clientOption(func(c *clientConfig) { c.observers = append(c.observers, o) })
-}
-
-// WithLogger sets where work without a caller, such as a registry watch that
-// fails, is logged. Default nowhere.
-func WithLogger(l *slog.Logger) ClientOption {
-	return clientOption(func(c *clientConfig) { c.log = orDiscard(l) })
 }
 
 // WithDialer sets how connections are made. Default a net.Dialer with a limit
@@ -165,7 +157,7 @@ func WithFallback(service string, f FallbackFunc) ClientOption {
 func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 	cfg := clientConfig{
 		policies: map[string]Policy{}, locals: map[string]local{}, fallbacks: map[string]FallbackFunc{},
-		log: slog.New(slog.DiscardHandler), connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
+		connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
 		dial: (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
 	}
 	for _, o := range opts {
@@ -333,27 +325,38 @@ func (c *Client) service(u *url.URL) (*service, error) {
 	return c.addService(key)
 }
 
+// addService returns the state for key, made if nobody else has meanwhile.
 func (c *Client) addService(key serviceKey) (*service, error) {
+	s, made, err := c.insertService(key)
+	if made {
+		s.begin(key, c.wg.Done)
+	}
+	return s, err
+}
+
+// insertService is addService under the lock. A service that it made counts in
+// c.wg from then on.
+func (c *Client) insertService(key serviceKey) (s *service, made bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := *c.services.Load()
 	if s := known[key]; s != nil {
-		return s, nil
+		return s, false, nil
 	}
 	if c.closed {
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	}
 	if len(known) >= maxServices {
-		return nil, fmt.Errorf("%d services are in use already, no room for another", maxServices)
+		return nil, false, fmt.Errorf("%d services are in use already, no room for another", maxServices)
 	}
-	s, err := newService(c, key)
-	if err != nil {
-		return nil, err
+	if s, err = newService(c, key); err != nil {
+		return nil, false, err
 	}
 	next := maps.Clone(known)
 	next[key] = s
 	c.services.Store(&next)
-	return s, nil
+	c.wg.Add(1)
+	return s, true, nil
 }
 
 // sweep forgets services that nobody has called for the idle time.

@@ -428,6 +428,38 @@ func TestRetriesDoNotMultiplyAlongAChain(t *testing.T) {
 	})
 }
 
+// A service that can do much without its neighbour must not lose its circuit,
+// or its instances, because the neighbour is down.
+func TestFailuresFurtherDownAreNotTheServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		for _, addr := range []string{"a:1", "b:1", "c:1"} {
+			f.start("cart", addr, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/checkout" { // needs a neighbour that is down
+					w.Header().Set(transport.HeaderNoRetry, "1")
+					w.WriteHeader(503)
+				}
+			})
+		}
+		c := f.client()
+		for range 60 {
+			if status, _, err := do(t.Context(), c, "POST", "http://cart/checkout", "", nil); status != 503 {
+				t.Fatalf("got %d %v", status, err)
+			}
+			if status, _, err := get(t.Context(), c, "http://cart/"); status != 200 {
+				t.Fatalf("got %d %v of what works without the neighbour", status, err)
+			}
+		}
+		s := c.Services()[0]
+		if s.Breaker.State() != breaker.Closed || s.Balancer.Stats().Available != 3 {
+			t.Errorf("breaker %v, %+v", s.Breaker.State(), s.Balancer.Stats())
+		}
+		if n := f.total(); n != 120 {
+			t.Errorf("%d requests for 120 calls: who was told not to retry did", n)
+		}
+	})
+}
+
 func TestRetryBudgetBoundsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)

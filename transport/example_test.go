@@ -80,7 +80,7 @@ func ExampleError() {
 	c, _ := transport.NewClient(registry)
 	defer c.Close()
 
-	_, err := c.HTTPClient().Get("http://cart/carts/7") //nolint:bodyclose // there is no response
+	_, err := c.HTTPClient().Get("http://cart/carts/7")
 	fmt.Println("nobody there:", errors.Is(err, transport.ErrNoInstances))
 	fmt.Println("circuit open:", errors.Is(err, breaker.ErrOpen))
 	if e, ok := errors.AsType[*transport.Error](err); ok {

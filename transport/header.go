@@ -20,7 +20,8 @@ const (
 	// sheddable.
 	HeaderCriticality = "X-Gabion-Criticality"
 	// HeaderNoRetry marks an error of a server that has already retried
-	// downstream, so that callers above do not retry again.
+	// downstream, so that callers above do not retry again, and do not blame
+	// the server: neither its endpoint nor its circuit counts it.
 	HeaderNoRetry = "X-Gabion-No-Retry"
 	// HeaderShed marks a 503 that was answered before any work was done.
 	HeaderShed = "X-Gabion-Shed"

@@ -69,8 +69,6 @@ type Call struct {
 	Attempts int
 	// BudgetExhausted reports that a retry was due but not paid for.
 	BudgetExhausted bool
-	// Fallback reports that the caller was answered by the fallback.
-	Fallback bool
 }
 
 // An Attempt is one try of a call as an [Observer] sees it.

@@ -50,6 +50,13 @@ func (w *responseWriter) mark() {
 	}
 }
 
+// openEnded reports whether a part of the body is out and nothing but its end
+// will say where it ends. net/http holds back the first 2 KiB, and counts a
+// body that is over by then.
+func (w *responseWriter) openEnded() bool {
+	return (w.streaming || w.bytes > 2<<10) && w.Header().Get("Content-Length") == ""
+}
+
 func (w *responseWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)

@@ -123,6 +123,10 @@ func (x *exchange) serve(ctx context.Context, r *http.Request) {
 	if !x.readBody(r) {
 		return
 	}
+	if exempt := x.server.cfg.exempt; exempt != nil && exempt(r) {
+		x.call(r)
+		return
+	}
 	if err := x.state.place.acquire(ctx); err != nil {
 		x.refuse(r, err)
 		return
@@ -237,8 +241,8 @@ func (x *exchange) call(r *http.Request) {
 	if x.w.status == 0 && r.Context().Err() == nil {
 		x.w.WriteHeader(http.StatusOK) // net/http would, without what every response carries
 	}
-	if x.w.streaming && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
-		// The stream may have been broken off because its time was up. It must
+	if x.w.openEnded() && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+		// The body may have been broken off because its time was up. It must
 		// not look complete to a caller whose clock is a little behind.
 		x.w.aborted = true
 		panic(http.ErrAbortHandler)

@@ -67,6 +67,7 @@ type serverConfig struct {
 	log       *slog.Logger
 	tls       *tls.Config
 	protocols *http.Protocols
+	exempt    func(*http.Request) bool
 }
 
 // A ServerOption changes how a [Server] works.
@@ -97,6 +98,13 @@ func orDiscard(l *slog.Logger) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return l
+}
+
+// WithExempt sets which requests are served however busy the server is: those
+// whose answer costs nothing and that must not fail because of load, such as
+// probes. They count as in flight but take no place. Default none.
+func WithExempt(exempt func(*http.Request) bool) ServerOption {
+	return serverOption(func(c *serverConfig) { c.exempt = exempt })
 }
 
 // WithServerTLS makes the server speak TLS only. cfg is cloned.
@@ -142,6 +150,9 @@ func NewServer(h http.Handler, opts ...ServerOption) (*Server, error) {
 	}
 	if h == nil {
 		return nil, errors.New("transport: server without a handler")
+	}
+	if t := cfg.tls; t != nil && len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil {
+		return nil, errors.New("transport: server: TLS without a certificate: set Certificates or GetCertificate")
 	}
 	s := &Server{cfg: cfg, handler: h, limiter: limiter, fresh: map[net.Conn]time.Time{}}
 	s.drainCtx, s.drain = context.WithCancel(context.Background())

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -180,6 +181,84 @@ func TestShedding(t *testing.T) {
 			t.Errorf("%d requests began and %d ended, want 20 and 20", obs.started, len(obs.ended))
 		}
 	})
+}
+
+// What must not fail because of load is served under any.
+func TestExemptRequestsAreNotShed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.listen("a:1", func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/livez" {
+				after(time.Second)(w, r)
+			}
+		}, transport.WithSettings(transport.ServerSettings{Limit: limit.Settings{Initial: 1, Min: 1, Max: 1, Queue: 1}}),
+			transport.WithExempt(func(r *http.Request) bool { return r.URL.Path == "/livez" }))
+		c := &http.Client{Transport: &http.Transport{DialContext: f.net.Dial}}
+		defer c.CloseIdleConnections()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if resp, err := c.Get("http://a:1/"); err == nil {
+					_ = resp.Body.Close()
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		for range 20 {
+			resp, err := c.Get("http://a:1/livez")
+			if err != nil || resp.StatusCode != 200 {
+				t.Fatalf("a probe of a busy server: %v %v, want 200", resp, err)
+			}
+			_ = resp.Body.Close()
+		}
+		wg.Wait()
+	})
+}
+
+// A body that its handler ends because time was up must not look complete.
+func TestBodyBrokenOffByTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.listen("a:1", func(w http.ResponseWriter, r *http.Request) {
+			for range 100 {
+				_, _ = w.Write(make([]byte, 1000)) // never flushed
+				select {
+				case <-time.After(50 * time.Millisecond):
+				case <-r.Context().Done():
+					return
+				}
+			}
+		})
+		c := &http.Client{Transport: &http.Transport{DialContext: f.net.Dial}}
+		defer c.CloseIdleConnections()
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://a:1/", nil)
+		req.Header.Set(transport.HeaderTimeout, "1000")
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err == nil {
+			t.Errorf("%d of 100,000 bytes read as a complete body", len(b))
+		}
+	})
+}
+
+func TestServerThatCannotServe(t *testing.T) {
+	for name, make := range map[string]func() (*transport.Server, error){
+		"no handler": func() (*transport.Server, error) { return transport.NewServer(nil) },
+		"no certificate": func() (*transport.Server, error) {
+			return transport.NewServer(answer(200), transport.WithServerTLS(&tls.Config{}))
+		},
+		"bad limit": func() (*transport.Server, error) {
+			return transport.NewServer(answer(200), transport.WithSettings(transport.ServerSettings{Limit: limit.Settings{Initial: -1}}))
+		},
+	} {
+		if _, err := make(); err == nil {
+			t.Errorf("%s: got no error", name)
+		}
+	}
 }
 
 // Work whose deadline passes while it waits for its turn is never begun.

@@ -33,7 +33,9 @@ type service struct {
 	readyOnce sync.Once
 
 	used      atomic.Bool
-	idleTicks int // of Client.sweep alone
+	idleTicks int                     // of Client.sweep alone
+	sub       *discovery.Subscription // nil for an address outside
+	ctx       context.Context         // ends with close
 	cancel    context.CancelFunc
 	done      chan struct{} // closed when follow has ended
 	stop      func()        // tells the observer; set by apply, read once follow is done
@@ -60,17 +62,37 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	}
 	s.bulkhead = limit.NewBulkhead(s.policy.Limit.Max())
 	s.conns.init(s)
-	var ctx context.Context
-	ctx, s.cancel = context.WithCancel(c.ctx)
-	if outside {
-		close(s.done)
-		s.apply([]discovery.Instance{{ID: key.host, Service: key.host, Addr: withPort(key), Weight: 1}})
-	} else if err := s.watch(ctx); err != nil {
-		s.cancel()
-		return nil, err
+	if !outside {
+		var err error
+		if s.sub, err = c.dir.Subscribe(s.name); err != nil {
+			return nil, err
+		}
 	}
+	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	s.used.Store(true)
 	return s, nil
+}
+
+// begin makes the service callable: it begins to follow the registry. A
+// service that has a local endpoint, and an address outside, can be called at
+// once. It runs once, without the client's lock, because it calls the
+// observer; ended is called when following is over.
+func (s *service) begin(key serviceKey, ended func()) {
+	if s.sub == nil {
+		s.apply([]discovery.Instance{{ID: s.name, Service: s.name, Addr: withPort(key), Weight: 1}})
+		close(s.done)
+		ended()
+		return
+	}
+	if _, ok := s.client.cfg.locals[s.name]; ok {
+		s.apply(nil)
+	}
+	go func() {
+		defer ended()
+		defer close(s.done)
+		defer s.sub.Close()
+		s.follow()
+	}()
 }
 
 // withPort returns the host and port that an address in a URL stands for.
@@ -92,37 +114,19 @@ func (s *service) state() ServiceState {
 	return ServiceState{Name: s.name, Breaker: s.breaker, Balancer: s.balancer, Bulkhead: s.bulkhead, Budget: s.budget}
 }
 
-// watch begins to follow the registry. A service that has a local endpoint can
-// be called at once.
-func (s *service) watch(ctx context.Context) error {
-	sub, err := s.client.dir.Subscribe(s.name)
-	if err != nil {
-		return err
-	}
-	if _, ok := s.client.cfg.locals[s.name]; ok {
-		s.apply(nil)
-	}
-	s.client.wg.Go(func() {
-		defer close(s.done)
-		defer sub.Close()
-		s.follow(ctx, sub)
-	})
-	return nil
-}
-
-func (s *service) follow(ctx context.Context, sub *discovery.Subscription) {
+func (s *service) follow() {
 	var version uint64
 	first := true
 	for {
-		changed := sub.Changed() // before Current, so that no change is missed
-		if snap := sub.Current(); snap != nil {
+		changed := s.sub.Changed() // before Current, so that no change is missed
+		if snap := s.sub.Current(); snap != nil {
 			if first || snap.Version != version {
 				first, version = false, snap.Version
 				s.apply(snap.Instances)
 			}
 		}
 		select {
-		case <-ctx.Done():
+		case <-s.ctx.Done():
 			return
 		case <-changed:
 		}
@@ -150,13 +154,10 @@ func (s *service) awaitFirst(ctx context.Context) error {
 		return nil
 	default:
 	}
-	sub, err := s.client.dir.Subscribe(s.name)
-	if err != nil {
-		return err
-	}
-	defer sub.Close()
-	if _, err := sub.Wait(ctx); err != nil {
-		return fmt.Errorf("%w: the registry has not answered: %w", ErrNoInstances, err)
+	if s.sub != nil {
+		if _, err := s.sub.Wait(ctx); err != nil {
+			return fmt.Errorf("%w: the registry has not answered: %w", ErrNoInstances, err)
+		}
 	}
 	select {
 	case <-s.ready: // follow has applied the list too
