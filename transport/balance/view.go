@@ -3,6 +3,7 @@ package balance
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // view is what a pick needs to know. It never changes; a change of state or of
@@ -42,7 +43,7 @@ func newView(p Policy, picker Picker, all []*Endpoint, now int64) *view {
 	s.Draining = len(all) - live
 	s.Panic = s.Available*100 < p.Ejection.PanicPercent*live
 	v.stats = s
-	v.out = append(unreachable, ejected...)
+	v.out = slices.Concat(unreachable, ejected)
 	if s.Panic {
 		v.active, v.out = append(v.active, ejected...), unreachable
 	}

@@ -11,8 +11,10 @@ import (
 
 func TestBulkhead(t *testing.T) {
 	b := limit.NewBulkhead(2)
-	if !b.TryAcquire() || !b.TryAcquire() || b.TryAcquire() {
-		t.Fatal("want two places, and no third")
+	for i, want := range []bool{true, true, false} {
+		if got := b.TryAcquire(); got != want {
+			t.Fatalf("TryAcquire %d of a bulkhead of 2: got %v, want %v", i+1, got, want)
+		}
 	}
 	b.SetMax(3)
 	if !b.TryAcquire() {

@@ -66,10 +66,10 @@ var (
 
 // ended returns the refusal for a context that has ended with err.
 func ended(err error) *ShedError {
-	switch err {
-	case context.Canceled:
+	switch {
+	case errors.Is(err, context.Canceled):
 		return errCanceled
-	case context.DeadlineExceeded:
+	case errors.Is(err, context.DeadlineExceeded):
 		return errExpired
 	default:
 		return &ShedError{Reason: ReasonExpired, Err: err}
