@@ -260,10 +260,13 @@ func TestHTTP2Refusals(t *testing.T) {
 		answer func(c net.Conn, stream uint32)
 		again  bool
 	}{
-		"REFUSED_STREAM":    {func(c net.Conn, s uint32) { frame(c, 3, 0, s, code(7)) }, true},
-		"INTERNAL_ERROR":    {func(c net.Conn, s uint32) { frame(c, 3, 0, s, code(2)) }, false},
-		"CANCEL":            {func(c net.Conn, s uint32) { frame(c, 3, 0, s, code(8)) }, false},
-		"GOAWAY, not begun": {func(c net.Conn, _ uint32) { frame(c, 7, 0, 0, append(code(0), code(0)...)) }, true},
+		"REFUSED_STREAM": {func(c net.Conn, s uint32) { frame(c, 3, 0, s, code(7)) }, true},
+		"INTERNAL_ERROR": {func(c net.Conn, s uint32) { frame(c, 3, 0, s, code(2)) }, false},
+		"CANCEL":         {func(c net.Conn, s uint32) { frame(c, 3, 0, s, code(8)) }, false},
+		"GOAWAY, not begun": {func(c net.Conn, _ uint32) {
+			frame(c, 7, 0, 0, append(code(0), code(0)...))
+			time.AfterFunc(time.Second, func() { _ = c.Close() }) // net/http leaves that to the server
+		}, true},
 		"GOAWAY, perhaps":   {func(c net.Conn, s uint32) { frame(c, 7, 0, 0, append(code(s), code(0)...)); _ = c.Close() }, false},
 		"connection broken": {func(c net.Conn, _ uint32) { _ = c.Close() }, false},
 	} {

@@ -3,6 +3,7 @@ package cart
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -195,6 +196,7 @@ func TestStoppedReplicaDoesNotUndo(t *testing.T) {
 	mug := "/carts/" + made.ID + "/items/mug"
 
 	signal(t, a, syscall.SIGSTOP)
+	awaitStop(t, a)
 	old := make(chan string, 20)
 	for range cap(old) {
 		go func() {
@@ -217,6 +219,23 @@ func TestStoppedReplicaDoesNotUndo(t *testing.T) {
 	for _, r := range replicas {
 		if answer := must(r, 200, "GET", "/carts/"+made.ID, ""); !strings.Contains(answer, `"quantity":7`) {
 			t.Errorf("got %s, want 7 mugs", answer)
+		}
+	}
+}
+
+// awaitStop waits until a child that was sent SIGSTOP has stopped: before,
+// some of its threads go on for a moment.
+func awaitStop(t *testing.T, c *child) {
+	t.Helper()
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(c.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil || !status.Stopped():
+			t.Fatalf("wait for the stop: %v, status %v", err, status)
+		default:
+			return
 		}
 	}
 }
