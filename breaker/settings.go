@@ -1,13 +1,14 @@
 package breaker
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
 // Settings is the plain data of a breaker. A zero field means its default. In
@@ -70,27 +71,18 @@ const (
 // withDefaults returns s with every zero field filled in. Negative values that
 // mean "none" become zero.
 func (s Settings) withDefaults() Settings {
-	s.Window = or(s.Window, 10*time.Second)
-	s.Bucket = or(s.Bucket, s.Window/10)
-	s.FailureRatio = or(s.FailureRatio, 0.5)
-	s.MinCalls = or(s.MinCalls, 20)
-	s.Consecutive = max(or(s.Consecutive, 10), 0)
-	s.OpenFor = or(s.OpenFor, time.Second)
-	s.MaxOpenFor = or(s.MaxOpenFor, max(10*time.Second, s.OpenFor))
-	s.Jitter = max(or(s.Jitter, 0.2), 0)
-	s.Probes = or(s.Probes, 3)
-	s.Lease = or(s.Lease, 2*time.Second)
-	s.Ramp = max(or(s.Ramp, 5*time.Second), 0)
+	s.Window = cmp.Or(s.Window, 10*time.Second)
+	s.Bucket = cmp.Or(s.Bucket, s.Window/10)
+	s.FailureRatio = cmp.Or(s.FailureRatio, 0.5)
+	s.MinCalls = cmp.Or(s.MinCalls, 20)
+	s.Consecutive = max(cmp.Or(s.Consecutive, 10), 0)
+	s.OpenFor = cmp.Or(s.OpenFor, time.Second)
+	s.MaxOpenFor = cmp.Or(s.MaxOpenFor, max(10*time.Second, s.OpenFor))
+	s.Jitter = max(cmp.Or(s.Jitter, 0.2), 0)
+	s.Probes = cmp.Or(s.Probes, 3)
+	s.Lease = cmp.Or(s.Lease, 2*time.Second)
+	s.Ramp = max(cmp.Or(s.Ramp, 5*time.Second), 0)
 	return s
-}
-
-// or returns v, or otherwise if v is zero.
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Validate reports, joined, everything that is wrong with s.
@@ -190,9 +182,7 @@ func (s Settings) MarshalJSON() ([]byte, error) { return json.Marshal(s.wire()) 
 // does not validate.
 func (s *Settings) UnmarshalJSON(data []byte) error {
 	w := s.wire()
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&w); err != nil {
+	if err := strictjson.Unmarshal(data, &w); err != nil {
 		return fmt.Errorf("breaker: settings: %w", err)
 	}
 	*s = w.settings()

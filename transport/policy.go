@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/internal/strictjson"
 	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/limit"
 	"github.com/gabion-go/gabion/transport/retry"
@@ -74,9 +74,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 		ResponseBytes:  p.ResponseBytes,
 		Retry:          p.Retry, Breaker: p.Breaker, Balance: p.Balance, Limit: p.Limit,
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields() // a setting that is misspelt must not be a default in silence
-	if err := dec.Decode(&j); err != nil {
+	if err := strictjson.Unmarshal(data, &j); err != nil {
 		return fmt.Errorf("transport: policy: %w", err)
 	}
 	*p = Policy{

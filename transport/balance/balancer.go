@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -146,7 +147,7 @@ func (b *Balancer) merge(list []discovery.Instance, now int64) ([]*Endpoint, map
 	byKey := make(map[string]*Endpoint, len(list))
 	for i := range list {
 		in := &list[i]
-		key := or(in.ID, in.Addr)
+		key := cmp.Or(in.ID, in.Addr)
 		if byKey[key] != nil {
 			continue
 		}

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +47,7 @@ func (e *Endpoint) ID() string { return e.instance.Load().ID }
 func (e *Endpoint) Addr() string { return e.instance.Load().Addr }
 
 // key is what the endpoint is found by from one list to the next.
-func (e *Endpoint) key() string { return or(e.ID(), e.Addr()) }
+func (e *Endpoint) key() string { return cmp.Or(e.ID(), e.Addr()) }
 
 // InFlight returns how many picks have not been followed by Done.
 func (e *Endpoint) InFlight() int { return int(e.inflight.Load()) }

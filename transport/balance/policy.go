@@ -1,13 +1,14 @@
 package balance
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
 // The names of policies.
@@ -67,22 +68,14 @@ type Ejection struct {
 // WithDefaults returns p with every zero field set to its default.
 func (p Policy) WithDefaults() Policy {
 	e := &p.Ejection
-	p.Name = or(p.Name, P2C)
-	p.SlowStart = or(p.SlowStart, DefaultSlowStart)
-	e.Consecutive = or(e.Consecutive, DefaultConsecutive)
-	e.Base = or(e.Base, min(DefaultBase, or(e.Max, DefaultBase)))
-	e.Max = or(e.Max, max(DefaultMax, e.Base))
-	e.MaxPercent = or(e.MaxPercent, DefaultMaxPercent)
-	e.PanicPercent = or(e.PanicPercent, DefaultPanicPercent)
+	p.Name = cmp.Or(p.Name, P2C)
+	p.SlowStart = cmp.Or(p.SlowStart, DefaultSlowStart)
+	e.Consecutive = cmp.Or(e.Consecutive, DefaultConsecutive)
+	e.Base = cmp.Or(e.Base, min(DefaultBase, cmp.Or(e.Max, DefaultBase)))
+	e.Max = cmp.Or(e.Max, max(DefaultMax, e.Base))
+	e.MaxPercent = cmp.Or(e.MaxPercent, DefaultMaxPercent)
+	e.PanicPercent = cmp.Or(e.PanicPercent, DefaultPanicPercent)
 	return p
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Validate reports, joined, everything that is wrong with p. The zero Policy is
@@ -92,7 +85,7 @@ func (p Policy) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("balance: "+format, args...))
 	}
-	if newPicker(or(p.Name, P2C)) == nil {
+	if newPicker(cmp.Or(p.Name, P2C)) == nil {
 		bad("policy %q: want %q, %q or %q", p.Name, P2C, RoundRobin, Random)
 	}
 	e := p.Ejection
@@ -147,9 +140,7 @@ func (p Policy) MarshalJSON() ([]byte, error) { return json.Marshal(p.json()) }
 // so that one document can be laid over another. After an error p is unchanged.
 func (p *Policy) UnmarshalJSON(b []byte) error {
 	j := p.json()
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&j); err != nil {
+	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("balance: policy: %w", err)
 	}
 	e := j.Ejection

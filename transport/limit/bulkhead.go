@@ -3,6 +3,8 @@ package limit
 import (
 	"fmt"
 	"sync/atomic"
+
+	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
 // DefaultMaxInflight is the default of [Policy.MaxInflight].
@@ -36,7 +38,7 @@ func (p Policy) Validate() error {
 func (p *Policy) UnmarshalJSON(b []byte) error {
 	type plain Policy
 	j := plain(*p)
-	if err := unmarshalStrict(b, &j); err != nil {
+	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("limit: policy: %w", err)
 	}
 	*p = Policy(j)

@@ -1,13 +1,13 @@
 package limit
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
 // Settings of an [Adaptive] limiter. A zero field means its default. In JSON
@@ -84,17 +84,9 @@ func (s Settings) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what the object names and leaves the rest of s as it was.
 func (s *Settings) UnmarshalJSON(b []byte) error {
 	j := settingsJSON{s.Initial, s.Min, s.Max, s.Queue, duration.Duration(s.QueueWait)}
-	if err := unmarshalStrict(b, &j); err != nil {
+	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("limit: settings: %w", err)
 	}
 	*s = Settings{j.Initial, j.Min, j.Max, j.Queue, time.Duration(j.QueueWait)}
 	return nil
-}
-
-// unmarshalStrict reads b into v and refuses names that v does not have: a
-// misspelt setting must not silently mean its default.
-func unmarshalStrict(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
 }

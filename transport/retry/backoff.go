@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 )
@@ -11,8 +12,8 @@ import (
 // interval; source: Brooker, "Exponential Backoff And Jitter", AWS Architecture
 // Blog, 2015.
 func (p Policy) Backoff(retry int) time.Duration {
-	p.Base = or(p.Base, min(DefaultBase, or(p.Cap, DefaultBase)))
-	p.Cap = or(p.Cap, max(DefaultCap, p.Base))
+	p.Base = cmp.Or(p.Base, min(DefaultBase, cmp.Or(p.Cap, DefaultBase)))
+	p.Cap = cmp.Or(p.Cap, max(DefaultCap, p.Base))
 	bound := p.Base
 	for i := 1; i < retry && bound < p.Cap; i++ {
 		bound *= 2

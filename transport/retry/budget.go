@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
 // Cost is what an extra attempt takes out of a [Budget], in tokens.
@@ -42,10 +44,10 @@ const maxBudget = 10_000
 
 // WithDefaults returns p with every zero field set to its default.
 func (p BudgetPolicy) WithDefaults() BudgetPolicy {
-	p.Cap = or(p.Cap, 10)
-	p.PerSuccess = or(p.PerSuccess, 0.1)
-	p.Refill = or(p.Refill, 1)
-	p.Window = or(p.Window, 10*time.Second)
+	p.Cap = cmp.Or(p.Cap, 10)
+	p.PerSuccess = cmp.Or(p.PerSuccess, 0.1)
+	p.Refill = cmp.Or(p.Refill, 1)
+	p.Window = cmp.Or(p.Window, 10*time.Second)
 	return p
 }
 
@@ -83,7 +85,7 @@ func (p BudgetPolicy) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what the object names and leaves the rest of p as it was.
 func (p *BudgetPolicy) UnmarshalJSON(b []byte) error {
 	j := budgetJSON{p.Cap, p.PerSuccess, p.Refill, duration.Duration(p.Window)}
-	if err := unmarshalStrict(b, &j); err != nil {
+	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("retry: budget: %w", err)
 	}
 	*p = BudgetPolicy{j.Cap, j.PerSuccess, j.Refill, time.Duration(j.Window)}

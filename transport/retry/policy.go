@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
 // Defaults of [Policy], used where a field is zero.
@@ -48,22 +50,22 @@ type Policy struct {
 }
 
 // MaxAttempts returns how often a call is sent at most.
-func (p *Policy) MaxAttempts() int { return or(p.Attempts, DefaultAttempts) }
+func (p *Policy) MaxAttempts() int { return cmp.Or(p.Attempts, DefaultAttempts) }
 
 // BodyCap returns how many bytes of a request body are kept for replay at most.
-func (p *Policy) BodyCap() int { return max(0, or(p.BodyBytes, DefaultBodyBytes)) }
+func (p *Policy) BodyCap() int { return max(0, cmp.Or(p.BodyBytes, DefaultBodyBytes)) }
 
 // RetryAfterCap returns how long a server may ask to be left alone at most.
-func (p *Policy) RetryAfterCap() time.Duration { return or(p.MaxRetryAfter, DefaultMaxRetryAfter) }
+func (p *Policy) RetryAfterCap() time.Duration { return cmp.Or(p.MaxRetryAfter, DefaultMaxRetryAfter) }
 
 // WithDefaults returns p with every zero field set to its default. A given Base
 // above the default Cap raises Cap to it.
 func (p Policy) WithDefaults() Policy {
-	p.Attempts = or(p.Attempts, DefaultAttempts)
-	p.Base = or(p.Base, min(DefaultBase, or(p.Cap, DefaultBase)))
-	p.Cap = or(p.Cap, max(DefaultCap, p.Base))
-	p.MaxRetryAfter = or(p.MaxRetryAfter, DefaultMaxRetryAfter)
-	p.BodyBytes = or(p.BodyBytes, DefaultBodyBytes)
+	p.Attempts = cmp.Or(p.Attempts, DefaultAttempts)
+	p.Base = cmp.Or(p.Base, min(DefaultBase, cmp.Or(p.Cap, DefaultBase)))
+	p.Cap = cmp.Or(p.Cap, max(DefaultCap, p.Base))
+	p.MaxRetryAfter = cmp.Or(p.MaxRetryAfter, DefaultMaxRetryAfter)
+	p.BodyBytes = cmp.Or(p.BodyBytes, DefaultBodyBytes)
 	p.Budget = p.Budget.WithDefaults()
 	if p.Statuses == nil {
 		p.Statuses = []int{
@@ -72,14 +74,6 @@ func (p Policy) WithDefaults() Policy {
 		}
 	}
 	return p
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Status reports whether a response with this status is worth another attempt.
@@ -150,7 +144,7 @@ func (p Policy) json() policyJSON {
 // so that one document can be laid over another. After an error p is unchanged.
 func (p *Policy) UnmarshalJSON(b []byte) error {
 	j := p.json()
-	if err := unmarshalStrict(b, &j); err != nil {
+	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("retry: policy: %w", err)
 	}
 	*p = Policy{
