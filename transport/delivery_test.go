@@ -294,46 +294,56 @@ func TestHTTP2Refusals(t *testing.T) {
 }
 
 // A server whose HTTP/2 connection takes nothing for a while and then
-// everything must not be sent a POST that has gone elsewhere meanwhile.
+// everything must not be sent a POST that has gone elsewhere meanwhile. This
+// runs in real time: net/http pings while another goroutine writes, and one
+// that waits for a lock stops the clock of a bubble.
 func TestHTTP2StalledWrite(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var p http.Protocols
-		p.SetUnencryptedHTTP2(true)
-		f := newFleet(t)
-		for _, a := range []string{"a:1", "b:1"} {
-			f.start("cart", a, answer(200), transport.WithServerProtocols(&p))
-		}
-		var stall atomic.Bool
-		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := f.net.Dial(ctx, network, addr)
-			return &slowWriter{Conn: c, stall: &stall}, err
-		}
-		c := f.client(transport.WithDialer(dial), transport.WithProtocols(&p))
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	f := newFleet(t)
+	for _, a := range []string{"a:1", "b:1"} {
+		f.start("cart", a, answer(200), transport.WithServerProtocols(&p))
+	}
+	var stall atomic.Pointer[chan struct{}]
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := f.net.Dial(ctx, network, addr)
+		return &stalledWriter{Conn: c, stall: &stall}, err
+	}
+	c := f.client(transport.WithDialer(dial), transport.WithProtocols(&p),
+		transport.WithPolicy(transport.Policy{AttemptTimeout: 100 * time.Millisecond, Timeout: time.Second}))
+	posts := func() {
+		t.Helper()
 		for range 10 {
 			if _, _, err := do(t.Context(), c, "POST", "http://cart/", "", nil); err != nil {
 				t.Fatal(err)
 			}
 		}
-		before := f.total()
-		stall.Store(true)
-		_, _, err := do(t.Context(), c, "POST", "http://cart/", "", nil)
-		stall.Store(false)
-		time.Sleep(10 * time.Second)
-		if n := f.total() - before; n > 1 {
-			t.Errorf("delivered %d times: %v", n, err)
-		}
-	})
+	}
+	posts()
+	before := f.total()
+	held := make(chan struct{})
+	stall.Store(&held)
+	_, _, err := do(t.Context(), c, "POST", "http://cart/", "", nil)
+	if err == nil {
+		t.Error("a call over connections that take nothing was answered")
+	}
+	stall.Store(nil)
+	close(held)
+	posts() // on the same connections, so behind what was held
+	if n := f.total() - before - 10; n > 1 {
+		t.Errorf("delivered %d times: %v", n, err)
+	}
 }
 
-// slowWriter delivers what is written 3 s late while stalled.
-type slowWriter struct {
+// stalledWriter holds back what is written while there is a stall.
+type stalledWriter struct {
 	net.Conn
-	stall *atomic.Bool
+	stall *atomic.Pointer[chan struct{}]
 }
 
-func (c *slowWriter) Write(p []byte) (int, error) {
-	if c.stall.Load() {
-		time.Sleep(3 * time.Second)
+func (c *stalledWriter) Write(p []byte) (int, error) {
+	if held := c.stall.Load(); held != nil {
+		<-*held
 	}
 	return c.Conn.Write(p)
 }

@@ -16,11 +16,11 @@ const (
 	// maxSpan bounds span, and with it how long a change takes to settle.
 	maxSpan = 2 * time.Second
 	// confidence is how many standard errors a finding must be away from chance.
-	confidence = 1.5
+	confidence = 2.2
 	// testFactor is by how much a test cuts the limit, at least and at most.
 	testFactor, testFactorMin = 0.7, 0.35
 	// testLasting bounds a step whose result is in doubt.
-	testLasting = 500 * time.Millisecond
+	testLasting = time.Second
 	// someDropped is the share of requests running out of time that matters.
 	someDropped = 0.1
 	// dropFactor and dropSteps are for tests that most requests do not survive.
