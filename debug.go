@@ -1,8 +1,10 @@
 package gabion
 
 import (
+	"errors"
 	"time"
 
+	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport"
 )
 
@@ -75,7 +77,10 @@ func (s *Service) debug() debugState {
 	}
 	if err := s.regErr.Load(); err != nil {
 		d.Registration = "registered"
-		if *err != nil {
+		switch {
+		case errors.Is(*err, discovery.ErrReadOnly):
+			d.Registration = "not announced: the backend is read-only"
+		case *err != nil:
 			d.Registration = (*err).Error()
 		}
 	}

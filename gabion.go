@@ -57,8 +57,7 @@ type listeners struct {
 
 // New returns a service that is not running yet. name is what callers put
 // into a URL's host. New opens the discovery backend but registers nothing.
-// The error joins everything that is wrong with the options and the
-// environment.
+// The error joins everything that is wrong with the settings of one kind.
 func New(name string, opts ...Option) (*Service, error) {
 	cfg, err := newConfig(name, opts)
 	if err != nil {

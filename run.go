@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -77,8 +78,10 @@ func (s *Service) run(ctx context.Context) error {
 	}
 	served := make(chan error, 2)
 	admin := s.adminServer()
-	go func() { served <- s.server.Serve(l.public) }()
-	go func() { served <- serveAdmin(admin, l.admin) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { served <- s.server.Serve(l.public) })
+	serving.Go(func() { served <- serveAdmin(admin, l.admin) })
+	defer serving.Wait() // a listener that was hardly open is closed by its server
 	s.Go("health checks", s.health.Run)
 
 	delay := s.cfg.drainDelay

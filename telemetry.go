@@ -104,7 +104,8 @@ func (s *Service) adminServer() *http.Server {
 		Logger:  s.log,
 	}
 	if host, _, err := net.SplitHostPort(s.cfg.adminAddr); err == nil {
-		cfg.Hosts = []string{host}
+		ip := net.ParseIP(host)
+		cfg.Hosts, cfg.AnyHost = []string{host}, host == "" || ip != nil && !ip.IsLoopback()
 	}
 	return &http.Server{
 		Handler:           admin.New(cfg),

@@ -22,8 +22,11 @@ type Openers map[string]Opener
 // [ErrUnknownScheme] and names those that are known.
 func (o Openers) Open(ctx context.Context, url string) (Backend, error) {
 	scheme, _, ok := strings.Cut(url, ":")
+	if !ok {
+		return nil, fmt.Errorf("%w in %.40q: want a URL such as consul://127.0.0.1:8500 or gossip://", ErrUnknownScheme, url)
+	}
 	open := o[scheme]
-	if !ok || open == nil {
+	if open == nil {
 		known := "none"
 		if len(o) > 0 {
 			known = strings.Join(slices.Sorted(maps.Keys(o)), ", ")

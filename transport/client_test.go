@@ -474,6 +474,25 @@ func TestRetryBudgetBoundsAnOutage(t *testing.T) {
 	})
 }
 
+// A retry after a timeout costs twice as much as another: it has made a server
+// work for nothing already.
+func TestRetriesAfterTimeoutsCostDouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("slow", "a:1", after(time.Minute))
+		f.start("failing", "b:1", answer(503))
+		c := f.client()
+		for service, want := range map[string]float64{"slow": 10 - 2*2, "failing": 10 - 2*1} {
+			_, _, _ = get(t.Context(), c, "http://"+service+"/") // 3 attempts
+			for _, s := range c.Services() {
+				if s.Name == service && s.Budget.Tokens() != want {
+					t.Errorf("%s: %v tokens left, want %v", service, s.Budget.Tokens(), want)
+				}
+			}
+		}
+	})
+}
+
 func TestResponseLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)

@@ -37,7 +37,9 @@ func (r *registration) Deregister(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("discovery/consul: deregister %q: %w", r.in.ID, err)
 	}
-	r.log.Info("deregistered from Consul")
+	if r.announced {
+		r.log.Info("deregistered from Consul")
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log"
 	"log/slog"
+	"net"
 	"strings"
 	"unicode"
 
@@ -28,7 +29,9 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	level, text := slog.LevelDebug, strings.TrimSpace(string(p))
 	if tag, rest, ok := strings.Cut(strings.TrimPrefix(text, "["), "] "); ok && tag != text {
 		text = rest
-		if (strings.HasPrefix(tag, "ERR") || tag == "WARN") && w.warnings.Allow() {
+		// A node that closes breaks off what it is sending: that is no news.
+		closing := strings.Contains(rest, net.ErrClosed.Error())
+		if (strings.HasPrefix(tag, "ERR") || tag == "WARN") && !closing && w.warnings.Allow() {
 			level = slog.LevelWarn
 		}
 	}

@@ -14,6 +14,7 @@ func TestLogger(t *testing.T) {
 		{"[DEBUG] memberlist: a", "DEBUG", `"gossip: a"`},
 		{"[INFO] memberlist: b", "DEBUG", `"gossip: b"`},
 		{"[WARN] memberlist: c", "WARN", `"gossip: c"`},
+		{"[WARN] memberlist: write udp: use of closed network connection", "DEBUG", `"gossip: write udp: use of closed network connection"`},
 		{"[ERR] memberlist: d\x1b[31m\nlevel=ERROR", "WARN", `"gossip: d?[31m?level=ERROR"`},
 		{"Err: e", "DEBUG", `"gossip: Err: e"`},
 	} {

@@ -41,6 +41,11 @@ type Config struct {
 	// as that of the machine, without port.
 	Hosts []string
 
+	// AnyHost lets requests name any host. The check of the Host header keeps a
+	// page from reaching a listener on loopback through a name of its own; on
+	// a listener that others are meant to reach it would only be in the way.
+	AnyHost bool
+
 	// Extra are more handlers by ServeMux pattern.
 	Extra map[string]http.Handler
 
@@ -81,7 +86,7 @@ func New(c Config) http.Handler {
 		links = append(links, pathOf(pattern))
 	}
 	mux.Handle("GET /{$}", index(c.Name, links))
-	return protect(mux, c.Hosts)
+	return protect(mux, c.Hosts, c.AnyHost)
 }
 
 // pathOf returns the path of a ServeMux pattern.
@@ -89,14 +94,14 @@ func pathOf(pattern string) string { return pattern[max(strings.IndexByte(patter
 
 // protect refuses requests that a web page of somebody else may have sent, and
 // tells browsers not to guess, keep, or frame what they get.
-func protect(h http.Handler, hosts []string) http.Handler {
+func protect(h http.Handler, hosts []string, anyHost bool) http.Handler {
 	h = http.NewCrossOriginProtection().Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("X-Frame-Options", "DENY")
 		header.Set("Cache-Control", "no-store")
-		if !hostAllowed(r.Host, hosts) {
+		if !anyHost && !hostAllowed(r.Host, hosts) {
 			problem(w, http.StatusMisdirectedRequest,
 				"the Host header must be an IP address, localhost, or a name that the service was told")
 			return

@@ -260,3 +260,17 @@ func TestRecordingEndsWithItsReader(t *testing.T) {
 		t.Fatal("the recording goes on without its reader")
 	}
 }
+
+// A listener that others are meant to reach goes by names that it cannot know.
+func TestAnyHost(t *testing.T) {
+	for allowed, want := range map[bool]int{false: http.StatusMisdirectedRequest, true: http.StatusOK} {
+		h := admin.New(admin.Config{Name: "shop", AnyHost: allowed})
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Host = "shop.prod.svc:9100"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("AnyHost %v: got %d, want %d", allowed, w.Code, want)
+		}
+	}
+}

@@ -170,7 +170,8 @@ func (c *client) StartService(s transport.ServiceState) func() {
 		b := s.Balancer.Stats()
 		return metrics.ServiceStats{
 			BreakerState: int(s.Breaker.State()),
-			Available:    b.Available, Ejected: b.Ejected, Draining: b.Draining, Panic: b.Panic,
+			// Whoever is out of balancing counts as ejected, for whatever reason.
+			Available: b.Available, Ejected: b.Ejected + b.Unreachable, Draining: b.Draining, Panic: b.Panic,
 			ClientInflight: s.Bulkhead.InFlight(), ClientMax: s.Bulkhead.Max(),
 		}
 	})

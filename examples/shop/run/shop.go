@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/gabion-go/gabion"
 	"github.com/gabion-go/gabion/examples/shop/launch"
 )
 
@@ -26,6 +29,7 @@ func Shop(registry launch.Registry, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
+	signal.Ignore(syscall.SIGPIPE) // whoever reads our output may leave; the shop still drains
 	s, err := prepare(registry, set, stdout)
 	if err != nil {
 		return err
@@ -127,7 +131,7 @@ func (s *shop) openData() error {
 // this shop is never mixed with another on the machine.
 func (s *shop) openDiscovery() error {
 	if s.discovery = s.set.discovery; s.discovery != "" {
-		return nil
+		return checkDiscovery(s.discovery)
 	}
 	seed, err := openSeed()
 	if err != nil {
@@ -274,4 +278,23 @@ func (s *shop) say(format string, args ...any) {
 	if !s.set.quiet {
 		s.out.Print(fmt.Sprintf(format, args...))
 	}
+}
+
+// checkDiscovery finds out at once what every child would die of, again and
+// again: a URL that gabion cannot open. A gossip URL is left to them, as opening
+// it takes an address that one of them may want.
+func checkDiscovery(url string) error {
+	if strings.HasPrefix(url, "gossip:") {
+		return nil
+	}
+	svc, err := gabion.New("shop", gabion.WithLogger(slog.New(slog.DiscardHandler)), gabion.WithGetenv(func(key string) string {
+		if key == "GABION_DISCOVERY" {
+			return url
+		}
+		return ""
+	}))
+	if err != nil {
+		return launch.Usagef("shop: -discovery %s: %v", url, err)
+	}
+	return svc.Close()
 }
