@@ -126,23 +126,25 @@ func TestTried(t *testing.T) {
 
 const maxRest = 30_000 * ms
 
-// The less loaded gets the call: with one endpoint that never answers, what is
-// stuck there stays about as much as what is in flight elsewhere.
+// The less loaded gets the call: an endpoint that never answers gets another one
+// only beside an endpoint that has as many in flight.
 func TestLeastLoaded(t *testing.T) {
 	b := newBalancer(t, balance.Policy{}, 10)
 	stuck := b.Endpoints()[3]
 	var flying []*balance.Endpoint
+	most := 0 // in flight at any other
 	for range 10_000 {
 		if e := pick(t, b); e != stuck {
 			flying = append(flying, e)
+			most = max(most, e.InFlight())
 		}
 		if len(flying) == 20 {
 			flying[0].Done(success)
 			flying = flying[1:]
 		}
 	}
-	if n := stuck.InFlight(); n > 6 {
-		t.Errorf("%d calls hang at the endpoint that does not answer", n)
+	if n := stuck.InFlight(); n > most+1 {
+		t.Errorf("%d calls hang at the endpoint that does not answer, while no other had more than %d", n, most)
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 	// testFactor is by how much a test cuts the limit, at least and at most.
 	testFactor, testFactorMin = 0.7, 0.35
 	// testLasting bounds a step whose result is in doubt.
-	testLasting = time.Second
+	testLasting = 500 * time.Millisecond
 	// someDropped is the share of requests running out of time that matters.
 	someDropped = 0.1
 	// dropFactor and dropSteps are for tests that most requests do not survive.
