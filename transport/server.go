@@ -133,8 +133,10 @@ type Server struct {
 	stopCtx  context.Context // ends when time is up for what is in flight
 	stop     context.CancelFunc
 
-	mu    sync.Mutex
-	fresh map[net.Conn]time.Time // connections that have not sent a request yet
+	mu        sync.Mutex
+	fresh     map[net.Conn]time.Time // connections that have not sent a request yet
+	listeners map[net.Listener]bool  // being served
+	shut      bool                   // no listener is served any more
 }
 
 // NewServer returns a server for h that is not serving yet.
@@ -154,7 +156,7 @@ func NewServer(h http.Handler, opts ...ServerOption) (*Server, error) {
 	if t := cfg.tls; t != nil && len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil {
 		return nil, errors.New("transport: server: TLS without a certificate: set Certificates or GetCertificate")
 	}
-	s := &Server{cfg: cfg, handler: h, limiter: limiter, fresh: map[net.Conn]time.Time{}}
+	s := &Server{cfg: cfg, handler: h, limiter: limiter, fresh: map[net.Conn]time.Time{}, listeners: map[net.Listener]bool{}}
 	s.drainCtx, s.drain = context.WithCancel(context.Background())
 	s.stopCtx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{
@@ -180,6 +182,10 @@ func NewServer(h http.Handler, opts ...ServerOption) (*Server, error) {
 // Serve answers connections of l until Shutdown or Close, and then returns
 // nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
+	if !s.track(l) {
+		return l.Close()
+	}
+	defer s.forget(l)
 	defer func() { _ = l.Close() }() // net/http leaves it open when TLS is not set up well
 	var err error
 	if s.cfg.tls != nil {
@@ -187,7 +193,7 @@ func (s *Server) Serve(l net.Listener) error {
 	} else {
 		err = s.http.Serve(l)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, http.ErrServerClosed) || s.drainCtx.Err() != nil && errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return fmt.Errorf("transport: serve %s: %w", l.Addr(), err)
@@ -210,6 +216,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		defer close(silent)
 		s.closeSilent(closing)
 	}()
+	s.stopAccepting(ctx)
 	err := s.http.Shutdown(ctx)
 	if err == nil {
 		err = s.awaitIdle(ctx) // handlers that have taken over their connection
@@ -226,6 +233,52 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	<-silent
 	return err
 }
+
+// track remembers a listener, unless the server has been shut down.
+func (s *Server) track(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shut {
+		return false
+	}
+	s.listeners[l] = true
+	return true
+}
+
+func (s *Server) forget(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+// stopAccepting closes the listeners and waits until every connection that was
+// accepted has begun a request, been closed as silent, or ctx has ended. Once
+// net/http shuts down it drops requests that it had accepted but not yet read.
+func (s *Server) stopAccepting(ctx context.Context) {
+	s.mu.Lock()
+	s.shut = true
+	for l := range s.listeners {
+		_ = l.Close() // its Serve tells
+	}
+	s.mu.Unlock()
+	tick := time.NewTicker(shutdownTick)
+	defer tick.Stop()
+	for quiet := 0; quiet < 2; { // once more after the last began, as it begins a moment after it is read
+		s.mu.Lock()
+		if len(s.listeners)+len(s.fresh) == 0 {
+			quiet++
+		}
+		s.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// shutdownTick is how often a shutdown looks at what is left.
+const shutdownTick = 5 * time.Millisecond
 
 // Close ends everything at once.
 func (s *Server) Close() error {

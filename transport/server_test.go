@@ -352,6 +352,67 @@ func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 	})
 }
 
+// lateListener hands out a last connection when it has been closed already, as
+// a listener does whose Accept returns in that moment.
+type lateListener struct {
+	net.Listener
+	closed chan struct{}
+	once   sync.Once
+	last   chan net.Conn
+}
+
+func (l *lateListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.closed
+	select {
+	case c := <-l.last:
+		time.Sleep(10 * time.Millisecond) // on the way from the system to net/http
+		return c, nil
+	default:
+		return nil, net.ErrClosed
+	}
+}
+
+func TestShutdownServesWhatWasJustAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		under, err := f.net.Listen("a:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = under.Close() }()
+		served := make(chan struct{})
+		srv, err := transport.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(served) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, server := net.Pipe()
+		l := &lateListener{Listener: under, closed: make(chan struct{}), last: make(chan net.Conn, 1)}
+		l.last <- server
+		go func() { _ = srv.Serve(l) }()
+		go func() {
+			fmt.Fprint(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			_, _ = io.Copy(io.Discard, client)
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-served:
+		default:
+			t.Error("Shutdown is over, but a request that had been accepted is not served")
+		}
+		_ = client.Close()
+	})
+}
+
 func TestShutdownCutsOffWhatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
