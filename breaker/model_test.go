@@ -170,6 +170,20 @@ func TestModel(t *testing.T) {
 				}
 				c.gen = -1 // it stays, to be done again
 			}
+			check := func(rt *rapid.T) {
+				m.advance(time.Now())
+				seen[m.state]++
+				if got := b.State(); got != m.state {
+					rt.Fatalf("state %v, want %v", got, m.state)
+				}
+				good, bad, ignored := m.window(time.Now())
+				want := breaker.Counts{Successes: good, Failures: bad, Ignored: ignored, ConsecutiveFailures: m.row}
+				got := b.Counts()
+				got.Rejected = 0
+				if got != want {
+					rt.Fatalf("counts %+v, want %+v", got, want)
+				}
+			}
 			rt.Repeat(map[string]func(*rapid.T){
 				"sleep": func(rt *rapid.T) {
 					time.Sleep(rapid.SampledFrom(sleeps).Draw(rt, "sleep"))
@@ -190,26 +204,29 @@ func TestModel(t *testing.T) {
 						}
 					}
 				},
-				"": func(rt *rapid.T) { // after each
-					m.advance(time.Now())
-					seen[m.state]++
-					if got := b.State(); got != m.state {
-						rt.Fatalf("state %v, want %v", got, m.state)
-					}
-					good, bad, ignored := m.window(time.Now())
-					want := breaker.Counts{Successes: good, Failures: bad, Ignored: ignored, ConsecutiveFailures: m.row}
-					got := b.Counts()
-					got.Rejected = 0
-					if got != want {
-						rt.Fatalf("counts %+v, want %+v", got, want)
-					}
-				},
+				"": check, // after each
 			})
+			// However the walk went, once round through every state ends it.
+			for _, o := range []breaker.Outcome{breaker.Failure, breaker.Success} {
+				for m.state == breaker.Closed || o == breaker.Success {
+					if allow(rt) {
+						done(rt, &calls[len(calls)-1], o)
+					}
+					check(rt)
+					if o == breaker.Success && m.state == breaker.Closed {
+						break
+					}
+					if m.state != breaker.Closed {
+						time.Sleep(time.Second)
+						check(rt)
+					}
+				}
+			}
 		})
 	})
 	for _, state := range []breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open} {
-		if seen[state] < 100 {
-			t.Errorf("the walk saw %v only %d times", state, seen[state])
+		if seen[state] == 0 {
+			t.Errorf("no walk saw the breaker %v", state)
 		}
 	}
 }
