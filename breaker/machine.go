@@ -2,10 +2,11 @@ package breaker
 
 import (
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/gabion-go/gabion/internal/random"
 )
 
 // This file is the state machine. gobreaker keeps the window and decides every
@@ -106,7 +107,7 @@ func (b *Breaker) changed(_ string, from, to gobreaker.State) {
 func (b *Breaker) open(now time.Time, again bool) {
 	again = again || (b.openFor > 0 && now.Sub(b.closedAt) < b.cfg.Window)
 	b.openFor = b.nextOpenFor(again)
-	d := jittered(b.openFor, b.cfg.Jitter)
+	d := b.jittered(b.openFor)
 	from := now
 	if b.lost {
 		from, d = b.until, min(d, b.cfg.Lease)
@@ -125,8 +126,8 @@ func (b *Breaker) nextOpenFor(again bool) time.Duration {
 	return min(2*b.openFor, b.cfg.MaxOpenFor)
 }
 
-func jittered(d time.Duration, share float64) time.Duration {
-	return time.Duration(float64(d) * (1 + share*(2*rand.Float64()-1)))
+func (b *Breaker) jittered(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (1 + b.cfg.Jitter*(2*random.Float64(b.cfg.rand)-1)))
 }
 
 // count tells gobreaker an outcome, which may change the state.
@@ -197,7 +198,7 @@ func (b *Breaker) decide(a *admission, now time.Time) error {
 		b.until = now.Add(b.cfg.Lease)
 		b.wakeAt(b.until.Add(1)) // a result at the very end still counts
 	case Closed:
-		if b.ramping() && rand.Float64() >= b.rampShare(now) {
+		if b.ramping() && random.Float64(b.cfg.rand) >= b.rampShare(now) {
 			return b.reject(Closed, now.Add(min(b.until.Sub(now), b.cfg.Ramp/10)), now)
 		}
 		if b.hang != nil {

@@ -3,7 +3,10 @@ package breaker
 import (
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
+
+	"github.com/gabion-go/gabion/internal/random"
 )
 
 // An Option sets up a [Breaker]. The later of two equal options wins.
@@ -40,6 +43,14 @@ func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) { c.logger = l })
 }
 
+// WithRand sets where chance comes from: the jitter of open periods and which
+// calls pass during the ramp. With a seeded source and the same calls at the
+// same times a breaker decides the same. src must be safe for concurrent use.
+// The default, and nil, is the runtime's generator.
+func WithRand(src rand.Source) Option {
+	return optionFunc(func(c *config) { c.rand = src })
+}
+
 // config is shared by all breakers of a Group. Only tickets changes.
 type config struct {
 	Settings // complete: defaults filled in
@@ -47,6 +58,7 @@ type config struct {
 	classify    func(error) Outcome
 	subscribers []*subscriber
 	logger      *slog.Logger
+	rand        rand.Source
 	tickets     sync.Pool // of *ticket
 }
 
@@ -66,6 +78,9 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)
+	}
+	if c.rand == nil {
+		c.rand = random.Runtime
 	}
 	c.Settings = c.withDefaults()
 	c.tickets.New = func() any { return new(ticket) }

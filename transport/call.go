@@ -204,9 +204,9 @@ func (k *call) again(a *attempt) (time.Duration, bool) {
 	if !a.retryable || k.n >= p.MaxAttempts() || k.req.Context().Err() != nil || !k.body.again() {
 		return 0, false
 	}
-	wait := p.Backoff(k.n)
+	wait := p.BackoffFrom(k.n, k.svc.rand)
 	if a.rest > 0 && !(a.shed && k.othersLeft()) {
-		wait = max(wait, retry.JitterUp(a.rest))
+		wait = max(wait, retry.JitterUpFrom(a.rest, k.svc.rand))
 	}
 	if time.Until(k.deadline) < wait+minAttempt {
 		return 0, false

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -58,6 +59,8 @@ type clientConfig struct {
 	maxConns   int
 	fallbacks  map[string]FallbackFunc
 	everything FallbackFunc
+	rand       rand.Source // nil for the runtime's
+	seed       uint64      // from rand, if it is not nil
 }
 
 // A ClientOption changes how a [Client] works.
@@ -122,6 +125,17 @@ func WithIdle(d time.Duration) ClientOption {
 	return clientOption(func(c *clientConfig) { c.idle = d })
 }
 
+// WithRand makes all that the client does by chance follow from src: picks,
+// backoffs, jitters, the breakers' ramps. It is drawn from once, by
+// [NewClient]; every service then has sources of its own, which follow from that
+// draw and the service's name, so that the calls of one do not change what is
+// drawn for another. Clients that are made at the same time may share src only
+// if it is safe for concurrent use. The default, and nil, is the runtime's
+// generator.
+func WithRand(src rand.Source) ClientOption {
+	return clientOption(func(c *clientConfig) { c.rand = src })
+}
+
 // WithLocal adds a handler in this process as an endpoint of service, called
 // without a socket but through the same policy. weight is as in
 // discovery.Instance. If the registry knows instances too, calls are balanced
@@ -177,6 +191,9 @@ func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	if cfg.rand != nil {
+		cfg.seed = cfg.rand.Uint64()
 	}
 	c := &Client{cfg: cfg, observer: cfg.observers}
 	if len(cfg.observers) == 1 {

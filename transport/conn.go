@@ -2,12 +2,12 @@ package transport
 
 import (
 	"crypto/tls"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
@@ -95,7 +95,7 @@ func (c *conn) current() http.RoundTripper {
 func (c *conn) renew() {
 	c.pool = c.svc.newPool()
 	if age := c.svc.client.cfg.connAge; age > 0 {
-		c.expires = time.Now().Add(age - time.Duration(rand.Float64()*0.1*float64(age)))
+		c.expires = time.Now().Add(age - time.Duration(random.Float64(c.svc.rand)*0.1*float64(age)))
 	}
 }
 

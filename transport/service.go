@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 
 	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/limit"
 	"github.com/gabion-go/gabion/transport/retry"
@@ -26,6 +28,7 @@ type service struct {
 	balancer *balance.Balancer
 	bulkhead *limit.Bulkhead
 	budget   *retry.Budget
+	rand     rand.Source // of backoffs and ages; breaker and balancer have their own
 	conns    connSet
 
 	resolved  atomic.Bool   // a list has been known at least once
@@ -45,6 +48,7 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	s := &service{
 		client: c, name: key.host, host: key.host, tls: key.tls,
 		policy: c.PolicyFor(key.host),
+		rand:   c.randFor(key, "transport"),
 		ready:  make(chan struct{}), done: make(chan struct{}),
 	}
 	outside := external(key.host)
@@ -54,8 +58,9 @@ func newService(c *Client, key serviceKey) (*service, error) {
 		}
 	}
 	var err1, err2, err3 error
-	s.breaker, err1 = breaker.New(s.name, breaker.WithSettings(s.policy.Breaker), breaker.WithClassifier(classify))
-	s.balancer, err2 = balance.New(s.policy.Balance)
+	s.breaker, err1 = breaker.New(s.name, breaker.WithSettings(s.policy.Breaker), breaker.WithClassifier(classify),
+		breaker.WithRand(c.randFor(key, "breaker")))
+	s.balancer, err2 = balance.New(s.policy.Balance, balance.WithRand(c.randFor(key, "balance")))
 	s.budget, err3 = retry.NewBudget(s.policy.Retry.Budget)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
@@ -71,6 +76,18 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	s.used.Store(true)
 	return s, nil
+}
+
+// randFor returns the source for one use in one service.
+func (c *Client) randFor(key serviceKey, use string) rand.Source {
+	if c.cfg.rand == nil {
+		return random.Runtime
+	}
+	scheme := uint64(0)
+	if key.tls {
+		scheme = 1
+	}
+	return random.New(random.Hash(random.Hash(c.cfg.seed, key.host, scheme), use))
 }
 
 // begin makes the service callable: it begins to follow the registry. A

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/internal/random"
 )
 
 // ErrNoInstances: there is no endpoint that may get a call: the list is empty,
@@ -19,6 +20,7 @@ var ErrNoInstances = errors.New("balance: no instances")
 // safe for concurrent use. It starts no goroutine and needs no closing.
 type Balancer struct {
 	observer Observer
+	rand     rand.Source
 	epoch    time.Time
 
 	view  atomic.Pointer[view]
@@ -55,6 +57,14 @@ func WithObserver(o Observer) Option {
 	return optionFunc(func(b *Balancer) { b.observer = o })
 }
 
+// WithRand sets where chance comes from: whatever is drawn and every jitter.
+// With a seeded source and the same picks and outcomes at the same times a
+// balancer decides the same. src must be safe for concurrent use. The default,
+// and nil, is the runtime's generator.
+func WithRand(src rand.Source) Option {
+	return optionFunc(func(b *Balancer) { b.rand = src })
+}
+
 // New returns a Balancer without endpoints. The error joins everything that is
 // wrong with p.
 func New(p Policy, opts ...Option) (*Balancer, error) {
@@ -62,11 +72,14 @@ func New(p Policy, opts ...Option) (*Balancer, error) {
 		return nil, err
 	}
 	b := &Balancer{policy: p.WithDefaults(), byKey: map[string]*Endpoint{}, epoch: time.Now()}
-	b.picker = newPicker(b.policy.Name)
 	for _, o := range opts {
 		o.apply(b)
 	}
-	b.view.Store(newView(b.policy, b.picker, nil, 0))
+	if b.rand == nil {
+		b.rand = random.Runtime
+	}
+	b.picker = newPicker(b.policy.Name, b.rand)
+	b.view.Store(b.newView(0))
 	return b, nil
 }
 
@@ -190,7 +203,7 @@ func (b *Balancer) SetPolicy(p Policy) error {
 	defer b.deliver()
 	defer b.mu.Unlock()
 	if p.Name != b.policy.Name {
-		b.picker = newPicker(p.Name)
+		b.picker = newPicker(p.Name, b.rand)
 	}
 	b.policy = p
 	now := b.now()
@@ -213,6 +226,6 @@ func (b *Balancer) Endpoints() []*Endpoint { return b.view.Load().all }
 func (b *Balancer) Stats() Stats { return b.view.Load().stats }
 
 // jitter returns d plus up to part of it, at random.
-func jitter(d time.Duration, part float64) time.Duration {
-	return d + time.Duration(rand.Float64()*part*float64(d))
+func (b *Balancer) jitter(d time.Duration, part float64) time.Duration {
+	return d + time.Duration(random.Float64(b.rand)*part*float64(d))
 }

@@ -1,8 +1,9 @@
 package balance
 
 import (
-	"math/rand/v2"
 	"slices"
+
+	"github.com/gabion-go/gabion/internal/random"
 )
 
 // maxDraws bounds how often a draw that hit an unusable endpoint is repeated.
@@ -70,7 +71,7 @@ func (c *Candidates) warm(e *Endpoint) bool {
 		return true
 	}
 	part := float64(c.now-since) / float64(c.view.policy.SlowStart)
-	return part >= 1 || rand.Float64() < max(part, slowStartFloor)
+	return part >= 1 || random.Float64(c.view.rand) < max(part, slowStartFloor)
 }
 
 // Draw returns the index of a usable candidate at random, by weight, but not
@@ -124,7 +125,7 @@ func (c *Candidates) fit(e *Endpoint, tried []*Endpoint) int {
 // looks at all if it must: this is for picks that no draw could serve.
 func (c *Candidates) search(tried []*Endpoint) *Endpoint {
 	active := c.view.active
-	start := rand.IntN(len(active))
+	start := random.IntN(c.view.rand, len(active))
 	var best *Endpoint
 	bestFit := -1
 	for i := range active {

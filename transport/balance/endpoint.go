@@ -124,7 +124,7 @@ func (e *Endpoint) resting(now int64) bool { return e.restUntil.Load() > now }
 // rest keeps callers away for d and up to a fifth more, so that not all come
 // back at once.
 func (e *Endpoint) rest(now int64, d time.Duration) {
-	until := now + int64(jitter(d, 0.2))
+	until := now + int64(e.balancer.jitter(d, 0.2))
 	raise(&e.restUntil, until)
 	raise(&e.balancer.timed, until)
 }

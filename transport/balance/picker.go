@@ -15,25 +15,25 @@ type Picker interface {
 	Pick(c Candidates) int
 }
 
-func newPicker(name string) Picker {
+func newPicker(name string, src rand.Source) Picker {
 	switch name {
 	case P2C:
 		return p2c{}
 	case RoundRobin:
 		r := &roundRobin{}
-		r.next.Store(rand.Uint64()) // clients must not march together
+		r.next.Store(src.Uint64()) // clients must not march together
 		return r
 	case Random:
-		return random{}
+		return single{}
 	default:
 		return nil
 	}
 }
 
-// random draws one.
-type random struct{}
+// single draws one.
+type single struct{}
 
-func (random) Pick(c Candidates) int { return c.Draw(-1) }
+func (single) Pick(c Candidates) int { return c.Draw(-1) }
 
 // p2c takes the less loaded of two that are drawn at random. Source:
 // Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
@@ -85,7 +86,7 @@ func (p Policy) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("balance: "+format, args...))
 	}
-	if newPicker(cmp.Or(p.Name, P2C)) == nil {
+	if newPicker(cmp.Or(p.Name, P2C), random.Runtime) == nil {
 		bad("policy %q: want %q, %q or %q", p.Name, P2C, RoundRobin, Random)
 	}
 	e := p.Ejection

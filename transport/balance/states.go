@@ -97,7 +97,7 @@ func (b *Balancer) eject(e *Endpoint, now int64, r Reason) {
 	}
 	e.ejections = min(e.ejections+1, int(p.Max/p.Base)+1)
 	d := min(time.Duration(e.ejections)*p.Base, p.Max)
-	b.leaveOut(e, Ejected, now+int64(jitter(d, 0.1)), r)
+	b.leaveOut(e, Ejected, now+int64(b.jitter(d, 0.1)), r)
 	b.refresh(now)
 }
 
@@ -113,7 +113,7 @@ func (b *Balancer) cutOff(e *Endpoint, now int64) {
 	if e.tries < 10 { // so that shifting does not overflow
 		d = min(probeBase<<e.tries, probeCap)
 	}
-	b.leaveOut(e, Unreachable, now+int64(jitter(d, 0.2)), CannotConnect)
+	b.leaveOut(e, Unreachable, now+int64(b.jitter(d, 0.2)), CannotConnect)
 	b.refresh(now)
 }
 
@@ -160,7 +160,7 @@ func (b *Balancer) hurryOthers(now int64) {
 // refresh makes the view that follows from the states and the list.
 func (b *Balancer) refresh(now int64) {
 	was := b.view.Load().stats.Panic
-	v := newView(b.policy, b.picker, b.all, now)
+	v := b.newView(now)
 	b.view.Store(v)
 	for _, e := range v.out { // after the view: see risk
 		lower(&b.due, e.lease.Load())

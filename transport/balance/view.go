@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/gabion-go/gabion/internal/random"
 )
 
 // view is what a pick needs to know. It never changes; a change of state or of
@@ -11,6 +13,7 @@ import (
 type view struct {
 	policy    Policy
 	picker    Picker
+	rand      rand.Source
 	all       []*Endpoint // in the order of the list
 	active    []*Endpoint // the candidates
 	out       []*Endpoint // left out, but risked a call at times
@@ -25,8 +28,9 @@ type view struct {
 
 // newView sorts all endpoints by what they may get. The balancer's lock must
 // be held.
-func newView(p Policy, picker Picker, all []*Endpoint, now int64) *view {
-	v := &view{policy: p, picker: picker, all: all, active: make([]*Endpoint, 0, len(all))}
+func (b *Balancer) newView(now int64) *view {
+	p, all := b.policy, b.all
+	v := &view{policy: p, picker: b.picker, rand: b.rand, all: all, active: make([]*Endpoint, 0, len(all))}
 	var ejected, unreachable []*Endpoint
 	for _, e := range all {
 		switch e.State() {
@@ -96,15 +100,15 @@ func (v *view) draw(other int) int {
 	case other >= 0 && n == 2:
 		return 1 - other
 	case v.alias != nil:
-		i := rand.IntN(n)
-		if rand.Float64() >= v.alias[i].keep {
+		i := random.IntN(v.rand, n)
+		if random.Float64(v.rand) >= v.alias[i].keep {
 			return v.alias[i].other
 		}
 		return i
 	case other < 0:
-		return rand.IntN(n)
+		return random.IntN(v.rand, n)
 	}
-	i := rand.IntN(n - 1) // all but other
+	i := random.IntN(v.rand, n-1) // all but other
 	if i >= other {
 		i++
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"time"
+
+	"github.com/gabion-go/gabion/internal/random"
 )
 
 // Backoff returns how long to wait before a retry: a random time between zero
@@ -12,6 +14,11 @@ import (
 // interval; source: Brooker, "Exponential Backoff And Jitter", AWS Architecture
 // Blog, 2015.
 func (p Policy) Backoff(retry int) time.Duration {
+	return p.BackoffFrom(retry, random.Runtime)
+}
+
+// BackoffFrom is Backoff by chance from src.
+func (p Policy) BackoffFrom(retry int, src rand.Source) time.Duration {
 	p.Base = cmp.Or(p.Base, min(DefaultBase, cmp.Or(p.Cap, DefaultBase)))
 	p.Cap = cmp.Or(p.Cap, max(DefaultCap, p.Base))
 	bound := p.Base
@@ -22,14 +29,22 @@ func (p Policy) Backoff(retry int) time.Duration {
 	if bound <= 0 {
 		return 0
 	}
-	return rand.N(bound + 1)
+	return upTo(bound, src)
 }
 
 // JitterUp returns d plus a random 0 to 20 % of it: never earlier than told,
 // and clients that were told the same time do not all come back in one moment.
-func JitterUp(d time.Duration) time.Duration {
+func JitterUp(d time.Duration) time.Duration { return JitterUpFrom(d, random.Runtime) }
+
+// JitterUpFrom is [JitterUp] by chance from src.
+func JitterUpFrom(d time.Duration, src rand.Source) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return d + rand.N(d/5+1)
+	return d + upTo(d/5, src)
+}
+
+// upTo returns a random time from 0 to d.
+func upTo(d time.Duration, src rand.Source) time.Duration {
+	return min(d, time.Duration(random.Float64(src)*(float64(d)+1)))
 }
