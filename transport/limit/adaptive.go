@@ -73,43 +73,58 @@ func (a *Adaptive) Acquire(ctx context.Context, c Criticality) (Ticket, error) {
 	if err := ctx.Err(); err != nil {
 		return Ticket{}, ended(err)
 	}
+	t, w, refused := a.enter(c, nil)
+	switch {
+	case refused != nil:
+		return Ticket{}, refused
+	case w != nil:
+		return a.wait(ctx, w)
+	}
+	return t, nil
+}
+
+// enter takes a place, queues the request, or says why not. told is as in
+// [Adaptive.Enter]; without it the waiter gets a channel.
+func (a *Adaptive) enter(c Criticality, told func(Ticket, error)) (Ticket, *Waiter, *ShedError) {
 	now := time.Now()
 	a.mu.Lock()
 	if a.inflight < a.ctl.limit() {
 		a.inflight++
 		a.ctl.admitted(a.inflight)
 		a.mu.Unlock()
-		return Ticket{limiter: a, start: now}, nil
+		return Ticket{limiter: a, start: now}, nil, nil
 	}
 	a.ctl.full()
-	w, wait, refused := a.enqueue(now, c.class())
+	w, victim, refused := a.enqueue(now, c.class(), told)
 	a.mu.Unlock()
-	if refused != nil {
-		return Ticket{}, refused
+	if victim != nil {
+		victim.tell(errPreempted)
 	}
-	return a.wait(ctx, w, wait)
+	return Ticket{}, w, refused
 }
 
-// enqueue makes room for a request if need be, and queues it, or says why not.
-func (a *Adaptive) enqueue(now time.Time, class int) (*waiter, time.Duration, *ShedError) {
-	wait, overload := a.queueWait, a.overloaded(now)
+// enqueue queues a request, in the place of a victim if need be, or says why
+// not. The victim is to be told.
+func (a *Adaptive) enqueue(now time.Time, class int, told func(Ticket, error)) (w, victim *Waiter, refused *ShedError) {
+	patience, overload := a.queueWait, a.overloaded(now)
 	if overload {
-		wait = min(wait, overloadWait)
+		patience = min(patience, overloadWait)
 	}
 	if a.queue.len >= a.queueCap {
-		v := a.queue.victim(class, overload)
-		if v == nil {
-			return nil, 0, errQueueFull
+		if victim = a.queue.victim(class, overload); victim == nil {
+			return nil, nil, errQueueFull
 		}
-		a.queue.remove(v)
-		v.tell(errPreempted)
+		a.queue.remove(victim)
 	}
-	w := &waiter{class: class, since: now, done: make(chan *ShedError, 1)}
+	w = &Waiter{limiter: a, class: class, patience: patience, told: told}
+	if told == nil {
+		w.done = make(chan *ShedError, 1)
+	}
 	if a.queue.len == 0 {
 		a.standing = now
 	}
 	a.queue.push(w)
-	return w, wait, nil
+	return w, victim, nil
 }
 
 // overloaded reports whether the queue has been standing for so long that it
@@ -119,8 +134,8 @@ func (a *Adaptive) overloaded(now time.Time) bool {
 }
 
 // wait waits until w has a place, is refused, or has waited too long.
-func (a *Adaptive) wait(ctx context.Context, w *waiter, d time.Duration) (Ticket, error) {
-	t := time.NewTimer(d)
+func (a *Adaptive) wait(ctx context.Context, w *Waiter) (Ticket, error) {
+	t := time.NewTimer(w.patience)
 	defer t.Stop()
 	var refused *ShedError
 	select {
@@ -143,11 +158,8 @@ func (a *Adaptive) wait(ctx context.Context, w *waiter, d time.Duration) (Ticket
 
 // leave takes w out of the queue for the given reason, unless it has been told
 // something else before.
-func (a *Adaptive) leave(w *waiter, reason *ShedError) *ShedError {
-	a.mu.Lock()
-	left := a.queue.remove(w)
-	a.mu.Unlock()
-	if left {
+func (a *Adaptive) leave(w *Waiter, reason *ShedError) *ShedError {
+	if w.remove() {
 		return reason
 	}
 	return <-w.done
@@ -163,14 +175,16 @@ func (t *Ticket) Release(o Outcome) {
 	t.limiter = nil
 	now := time.Now()
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	if t.stream {
 		a.streams--
+		a.mu.Unlock()
 		return
 	}
 	a.inflight--
 	a.ctl.finished(now, t.start, o)
-	a.dispatch(now)
+	admitted := a.dispatch(now)
+	a.mu.Unlock()
+	admitted.tell()
 }
 
 // Stream takes the request out of the limit, for one whose response goes on
@@ -184,24 +198,27 @@ func (t *Ticket) Stream() {
 	}
 	t.stream = true
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.inflight--
 	a.streams++
-	a.dispatch(time.Now())
+	admitted := a.dispatch(time.Now())
+	a.mu.Unlock()
+	admitted.tell()
 }
 
-// dispatch gives free places to those who wait.
-func (a *Adaptive) dispatch(now time.Time) {
+// dispatch gives free places to those who wait, and returns those who got one:
+// they are to be told.
+func (a *Adaptive) dispatch(now time.Time) (admitted chain) {
 	lifo := a.overloaded(now)
 	for a.inflight < a.ctl.limit() {
 		w := a.queue.pop(lifo)
 		if w == nil {
-			return
+			break
 		}
 		a.inflight++
 		a.ctl.admitted(a.inflight)
-		w.tell(nil)
+		admitted.add(w)
 	}
+	return admitted
 }
 
 // Limit returns how many requests may be worked on at once now.

@@ -1,26 +1,13 @@
 package limit
 
-import "time"
-
-// A waiter is one request in the queue.
-type waiter struct {
-	prev, next *waiter // in the list of its class, while queued
-	class      int
-	since      time.Time
-	queued     bool
-	done       chan *ShedError // gets nil when a place is granted; holds one
-}
-
-func (w *waiter) tell(err *ShedError) { w.done <- err }
-
 // queue holds the waiters, a list for each class, oldest first. The limiter's
 // lock guards it.
 type queue struct {
-	lists [classes]struct{ oldest, newest *waiter }
+	lists [classes]struct{ oldest, newest *Waiter }
 	len   int
 }
 
-func (q *queue) push(w *waiter) {
+func (q *queue) push(w *Waiter) {
 	l := &q.lists[w.class]
 	w.prev, w.queued = l.newest, true
 	if l.newest == nil {
@@ -33,7 +20,7 @@ func (q *queue) push(w *waiter) {
 }
 
 // remove takes w out and reports whether it was in.
-func (q *queue) remove(w *waiter) bool {
+func (q *queue) remove(w *Waiter) bool {
 	if !w.queued {
 		return false
 	}
@@ -55,7 +42,7 @@ func (q *queue) remove(w *waiter) bool {
 
 // pop takes out the next to be served: of the most critical class the oldest,
 // or the newest if lifo. It returns nil when the queue is empty.
-func (q *queue) pop(lifo bool) *waiter {
+func (q *queue) pop(lifo bool) *Waiter {
 	for i := range q.lists {
 		w := q.lists[i].oldest
 		if lifo {
@@ -72,7 +59,7 @@ func (q *queue) pop(lifo bool) *waiter {
 // victim returns whom to refuse so that a request of class may be queued: the
 // oldest of the least critical class, if that is less critical than class or,
 // with same, just as critical. It returns nil if there is nobody.
-func (q *queue) victim(class int, same bool) *waiter {
+func (q *queue) victim(class int, same bool) *Waiter {
 	for i := classes - 1; i >= class; i-- {
 		if w := q.lists[i].oldest; w != nil && (i > class || same) {
 			return w
