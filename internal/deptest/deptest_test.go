@@ -68,6 +68,7 @@ var allowed = map[string]map[string]string{
 	"observe/logs":                   {module + "observe": own, "github.com/lmittmann/tint": tint, "go.opentelemetry.io/otel": "records carry trace ids", "github.com/cespare/xxhash/": otelNeeds, "github.com/go-logr/": otelNeeds, "go.opentelemetry.io/auto/sdk": otelNeeds},
 	"observe/admin":                  {module + "observe": own},
 	"transport/instrument":           with(map[string]string{module: own, "github.com/sony/gobreaker/v2": breaking}, promDeps, otelDeps),
+	"transport/transporttest":        {module: own, "github.com/sony/gobreaker/v2": breaking, "github.com/HdrHistogram/hdrhistogram-go": histogram},
 	"transport/transporttest/dist":   {module + "transport/transporttest/dist": own, module + "internal/duration": own, module + "internal/strictjson": own},
 	"transport/transporttest/load":   {module + "transport/transporttest/load": own, module + "transport/transporttest/dist": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
 	"transport/transporttest/report": {module + "transport/transporttest/report": own, module + "internal/duration": own, "github.com/HdrHistogram/hdrhistogram-go": histogram},

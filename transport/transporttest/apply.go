@@ -1,0 +1,203 @@
+package transporttest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// activeFault is a fault in force.
+type activeFault struct {
+	Fault
+	number uint64 // 1 for the first that was planned
+}
+
+// hits reports whether a fault of a link falls upon what goes from one host to
+// the other.
+func (a *activeFault) hits(from, to *Host) bool {
+	if !a.link() {
+		return false
+	}
+	return a.towards(from, to) || !a.OneWay && a.towards(to, from)
+}
+
+func (a *activeFault) towards(from, to *Host) bool { return from.is(a.From) && to.is(a.To) }
+
+// Fault plans faults. Each begins at its time, which for one that has passed is
+// now. A fault that is not valid, or names nobody in the network, fails the
+// test.
+func (n *Network) Fault(faults ...Fault) {
+	n.tb.Helper()
+	for _, f := range faults {
+		if err := n.check(f); err != nil {
+			n.tb.Fatalf("transporttest: %v: %v", f, err)
+		}
+		n.mu.Lock()
+		n.planned++
+		number := uint64(n.planned)
+		n.mu.Unlock()
+		n.wg.Go(func() { n.live(&activeFault{f, number}) })
+	}
+}
+
+// check is Validate, and that those it names are there.
+func (n *Network) check(f Fault) error {
+	if err := f.Validate(); err != nil {
+		return err
+	}
+	for _, name := range []string{f.On, f.From, f.To} {
+		if !n.knows(name) {
+			return fmt.Errorf("there is no host or service %q: hosts are %v", name, n.hostNames())
+		}
+	}
+	return nil
+}
+
+func (n *Network) knows(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return name == "" || name == Everyone || name == registryHost || n.hosts[name] != nil || n.services[name] != nil
+}
+
+func (n *Network) hostNames() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var names []string
+	for _, h := range n.sortedHosts() {
+		names = append(names, h.name)
+	}
+	return names
+}
+
+// live waits for the time of a fault, brings it about, and ends it in time.
+func (n *Network) live(f *activeFault) {
+	// Faults that begin at the same time begin in their order.
+	if !n.sleepUntil(f.At + time.Duration(f.number)) {
+		return
+	}
+	n.event("fault", f.subject(), f.String())
+	end := n.inflict(f)
+	if f.For == 0 {
+		return
+	}
+	if n.sleepUntil(max(f.At, n.Since()-f.For) + f.For + time.Duration(f.number)) {
+		end()
+		n.event("heal", f.subject(), f.String())
+	}
+}
+
+func (f *Fault) subject() string {
+	if f.link() {
+		return name(f.From) + ">" + name(f.To)
+	}
+	return f.On
+}
+
+// sleepUntil waits until that long after the start. It reports false if the
+// network ended before.
+func (n *Network) sleepUntil(at time.Duration) bool {
+	t := time.NewTimer(at - n.Since())
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-n.ctx.Done():
+		return false
+	}
+}
+
+// inflict brings a fault about and returns what ends it.
+func (n *Network) inflict(f *activeFault) (end func()) {
+	switch f.Kind {
+	case Crash:
+		n.each(f.On, func(h *Host) { n.crash(h, f.Silent) })
+		return func() { n.each(f.On, (*Host).begin) }
+	case Restart:
+		n.each(f.On, func(h *Host) { n.wg.Go(h.stop) })
+		return func() {
+			n.each(f.On, func(h *Host) {
+				n.wg.Go(func() { h.wait(); h.begin() })
+			})
+		}
+	case Pause:
+		n.each(f.On, (*Host).pause)
+		return func() {
+			n.each(f.On, (*Host).resume)
+			n.release()
+		}
+	case ClockJump:
+		n.each(f.On, func(h *Host) { h.setClock(f.Jump) })
+		return func() { n.each(f.On, func(h *Host) { h.setClock(0) }) }
+	case CPU:
+		n.each(f.On, func(h *Host) { h.setCPU(newCPU(f.Cores)) })
+		return n.enforce(f, func() { n.each(f.On, func(h *Host) { h.setCPU(nil) }) })
+	case Queue:
+		return n.queueUp(f)
+	case BlackHole:
+		end := n.enforce(f, n.release)
+		n.swallow(f)
+		return end
+	default:
+		return n.enforce(f, func() {
+			n.release()
+			n.registry.touch()
+		})
+	}
+}
+
+func (n *Network) each(name string, do func(*Host)) {
+	n.mu.Lock()
+	hosts := n.sortedHosts()
+	n.mu.Unlock()
+	for _, h := range hosts {
+		if h.is(name) {
+			do(h)
+		}
+	}
+}
+
+func (n *Network) crash(h *Host, silent bool) {
+	n.event("crash", h.name, "")
+	h.kill(ErrCrashed, silent)
+}
+
+// enforce puts f among the faults that are asked at each piece of data and each
+// request, and returns what takes it out again and then calls after.
+func (n *Network) enforce(f *activeFault, after func()) (end func()) {
+	n.change(func(in []*activeFault) []*activeFault { return append(slices.Clone(in), f) })
+	n.registry.touch()
+	return func() {
+		n.change(func(in []*activeFault) []*activeFault {
+			return slices.DeleteFunc(slices.Clone(in), func(o *activeFault) bool { return o == f })
+		})
+		after()
+	}
+}
+
+func (n *Network) change(edit func([]*activeFault) []*activeFault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	next := edit(*n.faults.Load())
+	n.faults.Store(&next)
+}
+
+// release sends what was held and no longer is.
+func (n *Network) release() {
+	now := time.Now()
+	for _, c := range n.sortedConns() {
+		c[0].out.release(now)
+		c[0].in.release(now)
+	}
+}
+
+// swallow makes the connections that a black hole meets dead in its direction:
+// what is on its way is lost, too.
+func (n *Network) swallow(f *activeFault) {
+	for _, c := range n.sortedConns() {
+		for _, s := range []*stream{c[0].out, c[0].in} {
+			if f.hits(s.route.from, s.route.to) {
+				s.kill()
+			}
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package transporttest
+
+import (
+	"bytes"
+	"net"
+	"syscall"
+	"time"
+)
+
+// conn is one end of a connection.
+type conn struct {
+	id      connID
+	process *Process // whose end it is
+	in, out *stream
+	dialled bool // the end that dialled
+	local   address
+	remote  address
+	peer    *conn
+	closed  bool // under the network's lock
+}
+
+// connID tells connections apart in the same way in every run: by their ends
+// and how many there were between these before.
+type connID struct {
+	from, to string
+	n        uint64
+}
+
+// address is a host and port of a Network.
+type address string
+
+// Network returns "mem".
+func (a address) Network() string { return "mem" }
+
+func (a address) String() string { return string(a) }
+
+// http2Preface begins every HTTP/2 connection (RFC 9113, section 3.4).
+var http2Preface = []byte("PRI * HTTP/2.0")
+
+func (c *conn) Read(b []byte) (int, error) {
+	if err := c.process.gone(); err != nil {
+		return 0, c.error("read", err)
+	}
+	n, err := c.in.read(b)
+	return n, c.error("read", err)
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	if err := c.process.gone(); err != nil {
+		return 0, c.error("write", err)
+	}
+	if c.dialled && bytes.HasPrefix(b, http2Preface) {
+		// net/http writes frames under a lock that others wait for, which is
+		// no wait that the clock of a bubble passes over.
+		c.in.unbounded()
+		c.out.unbounded()
+	}
+	n, err := c.out.write(b)
+	return n, c.error("write", err)
+}
+
+// error wraps err as package net does. io.EOF stays itself.
+func (c *conn) error(op string, err error) error {
+	if _, errno := err.(syscall.Errno); !errno { //nolint:errorlint // only this very value is ours to wrap
+		return err
+	}
+	return &net.OpError{Op: op, Net: "mem", Source: c.local, Addr: c.remote, Err: err}
+}
+
+// Close ends the connection in order: the other side gets what was sent. If
+// something was left unread, that is a reset, as with TCP.
+func (c *conn) Close() error {
+	if c.in.abandon() {
+		c.out.reset(ends{reader: time.Now().Add(c.out.route.fate(0).delay)})
+	}
+	c.out.finish()
+	c.process.host.net.forget(c)
+	return nil
+}
+
+// abort breaks the connection at this end now and at the other a moment later;
+// silently, the other end does not notice.
+func (c *conn) abort(after time.Duration, silent bool) {
+	now := time.Now()
+	there := now.Add(c.out.route.fate(0).delay + after)
+	if silent {
+		c.in.kill()
+		c.out.kill()
+		there = time.Time{}
+	}
+	c.in.reset(ends{reader: now, writer: there})
+	c.out.reset(ends{reader: there, writer: now})
+}
+
+func (c *conn) LocalAddr() net.Addr  { return c.local }
+func (c *conn) RemoteAddr() net.Addr { return c.remote }
+
+func (c *conn) SetDeadline(t time.Time) error {
+	c.in.setReadDeadline(t)
+	c.out.setSendDeadline(t)
+	return nil
+}
+
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.in.setReadDeadline(t)
+	return nil
+}
+
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.out.setSendDeadline(t)
+	return nil
+}

@@ -1,0 +1,142 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/transporttest/report"
+)
+
+// A Host is a machine of a [Network] that runs one [Process] at a time. Faults
+// fall upon hosts; a host stays when its process crashes.
+type Host struct {
+	net     *Network
+	name    string
+	service string // "" for a host of none
+	main    Main
+
+	mu      sync.Mutex
+	process *Process // nil before the first
+	runs    int
+	off     bool          // the machine itself is gone
+	thaw    chan struct{} // closed when the pause ends; nil without one
+	offset  time.Duration // of the clock
+	cpu     *cpu          // set while requests share it
+	queues  []*queue
+}
+
+// A Main is the program of a process. It runs until ctx ends, which asks it to
+// stop in order, as SIGTERM does; a process that has crashed gets that too, but
+// nothing that it does reaches the network any more. The cause of ctx's end
+// then matches [ErrCrashed].
+type Main func(ctx context.Context, p *Process) error
+
+// ErrCrashed is the cause of the end of a process that was killed.
+var ErrCrashed = errors.New("transporttest: the process has crashed")
+
+var errStopped = errors.New("transporttest: the process was asked to stop")
+
+func idle(ctx context.Context, _ *Process) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Name returns the host's name.
+func (h *Host) Name() string { return h.name }
+
+// Process returns the one that runs now, or the last that did.
+func (h *Host) Process() *Process {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.process
+}
+
+// begin starts the process unless one runs or the network is over.
+func (h *Host) begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.process != nil && !h.process.over() || h.net.ctx.Err() != nil {
+		return
+	}
+	h.off = false
+	h.runs++
+	p := newProcess(h, h.runs)
+	h.process = p
+	go p.run(h.main)
+	if h.runs > 1 {
+		h.net.event(report.Restart, h.name, "")
+	}
+}
+
+// kill ends the process at once. Others see its connections reset; silently,
+// they see nothing.
+func (h *Host) kill(cause error, silent bool) {
+	h.mu.Lock()
+	p := h.process
+	h.off = h.off || silent
+	h.mu.Unlock()
+	if p != nil {
+		p.kill(cause, silent)
+	}
+}
+
+// stop asks the process to end in order and waits until it has.
+func (h *Host) stop() {
+	p := h.Process()
+	p.cancel(errStopped)
+	<-p.done
+}
+
+func (h *Host) wait() {
+	if p := h.Process(); p != nil {
+		<-p.done
+	}
+}
+
+// pause freezes the process until resume.
+func (h *Host) pause() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.thaw == nil {
+		h.thaw = make(chan struct{})
+	}
+}
+
+func (h *Host) resume() {
+	h.mu.Lock()
+	thaw := h.thaw
+	h.thaw = nil
+	h.mu.Unlock()
+	if thaw != nil {
+		close(thaw)
+	}
+}
+
+// frozen returns what is closed when the pause is over, or nil without one.
+func (h *Host) frozen() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.thaw == nil {
+		return nil
+	}
+	return h.thaw
+}
+
+func (h *Host) isOff() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.off
+}
+
+func (h *Host) setClock(offset time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.offset = offset
+}
+
+// is reports whether name means this host: its own name, its service's, or all.
+func (h *Host) is(name string) bool {
+	return name == Everyone || name == "" || name == h.name || h.service != "" && name == h.service
+}

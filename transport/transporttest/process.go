@@ -1,0 +1,263 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/transport"
+)
+
+// A Process is one run of a host's program, from its start to its end. What it
+// does to the network through a Process has no effect any more once it has
+// crashed, even if its goroutines live on for a while.
+type Process struct {
+	host   *Host
+	n      int // 1 for the first of the host
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when the program has returned
+	dead   chan struct{} // closed when it has crashed
+
+	mu        sync.Mutex
+	cause     error // of death
+	listeners map[string]*listener
+	onStop    []func()
+	sources   int
+}
+
+func newProcess(h *Host, n int) *Process {
+	p := &Process{host: h, n: n, done: make(chan struct{}), dead: make(chan struct{}), listeners: map[string]*listener{}}
+	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	return p
+}
+
+// run runs the program to its end. One that returns early, or panics, is a
+// crash, as with a real process.
+func (p *Process) run(program Main) {
+	defer close(p.done)
+	defer p.runStops()
+	err := program(p.ctx, p)
+	switch {
+	case p.ctx.Err() == nil:
+		p.host.net.tb.Errorf("transporttest: the program on %s ended by itself: %v", p.host.name, err)
+	case err != nil && p.gone() == nil:
+		p.host.net.tb.Errorf("transporttest: the program on %s: %v", p.host.name, err)
+	}
+	p.kill(errStopped, false)
+}
+
+// runStops runs what OnStop was given, the last first.
+func (p *Process) runStops() {
+	p.mu.Lock()
+	stops := p.onStop
+	p.onStop = nil
+	p.mu.Unlock()
+	for i := range stops {
+		stops[len(stops)-1-i]()
+	}
+}
+
+// kill cuts the process off.
+func (p *Process) kill(cause error, silent bool) {
+	p.mu.Lock()
+	again := p.cause != nil
+	if !again {
+		p.cause = cause
+		close(p.dead)
+	}
+	listeners := p.listeners
+	p.listeners = map[string]*listener{}
+	p.mu.Unlock()
+	if again {
+		return
+	}
+	for _, l := range listeners {
+		l.shut()
+	}
+	after := time.Duration(0)
+	for _, c := range p.host.net.sortedConns() {
+		for _, end := range c {
+			if end.process == p {
+				after++ // those who are hit at once notice one after the other
+				end.abort(after, silent)
+			}
+		}
+	}
+	p.cancel(cause)
+}
+
+// over reports whether the process has ended or is cut off.
+func (p *Process) over() bool {
+	select {
+	case <-p.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// gone returns why the process is cut off from the network, or nil.
+func (p *Process) gone() error {
+	if !p.over() {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cause
+}
+
+// Host returns the host that the process runs on.
+func (p *Process) Host() *Host { return p.host }
+
+// Run counts the processes of the host: 1 for the first.
+func (p *Process) Run() int { return p.n }
+
+// Now returns the time on the host's clock, which a [ClockJump] moves.
+func (p *Process) Now() time.Time {
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
+	return time.Now().Add(p.host.offset)
+}
+
+// OnStop has f called when the process has ended, in order or not, after its
+// program: to close a store, for example. The last f comes first.
+func (p *Process) OnStop(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onStop = append(p.onStop, f)
+}
+
+// Rand returns a source of random numbers that follow from the network's seed,
+// the process and the order of the calls to Rand.
+func (p *Process) Rand() rand.Source {
+	p.mu.Lock()
+	p.sources++
+	which := p.sources
+	p.mu.Unlock()
+	return p.host.net.source(fmt.Sprintf("%s#%d/%d", p.host.name, p.n, which))
+}
+
+// Registry returns the network's registry as the process reaches it. Closing
+// it ends what was begun through it.
+func (p *Process) Registry() discovery.Backend { return newBackend(p) }
+
+// Client returns a client of gabion that calls services by name from this
+// process: http://pricing/v1/quote. It is closed when the process ends.
+func (p *Process) Client(opts ...transport.ClientOption) *http.Client {
+	p.host.net.tb.Helper()
+	c, err := transport.NewClient(p.Registry(), append(p.ClientOptions(), opts...)...)
+	if err != nil {
+		p.host.net.tb.Fatalf("transporttest: client on %s: %v", p.host.name, err)
+	}
+	p.OnStop(func() { _ = c.Close() }) // returns nil always
+	hc := c.HTTPClient()
+	hc.Transport = inTurn{p, hc.Transport, true}
+	return hc
+}
+
+// ClientOptions returns what makes a client of gabion part of the network, for
+// programs that make their own, such as with gabion.WithClientOptions: the
+// dialer, the source of random numbers and an observer that reports what the
+// client does.
+func (p *Process) ClientOptions() []transport.ClientOption {
+	return []transport.ClientOption{
+		transport.WithDialer(p.Dial), transport.WithRand(p.Rand()), transport.WithObserver(newWatcher(p)),
+	}
+}
+
+// PlainClient returns a client of net/http, which calls hosts by name:
+// http://pricing-1/v1/quote. Its connections are closed when the process ends.
+func (p *Process) PlainClient() *http.Client {
+	t := &http.Transport{DialContext: p.Dial, MaxIdleConnsPerHost: 100}
+	p.OnStop(t.CloseIdleConnections)
+	return &http.Client{Transport: inTurn{process: p, next: t}}
+}
+
+// Listen opens a listener at a port of the host. Port "0" is a free one. A port
+// that is taken is an error that matches syscall.EADDRINUSE.
+func (p *Process) Listen(port string) (net.Listener, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if port == "0" {
+		next := 49152
+		for p.listeners[strconv.Itoa(next)] != nil {
+			next++
+		}
+		port = strconv.Itoa(next)
+	}
+	addr := address(net.JoinHostPort(p.host.name, port))
+	fail := func(err error) error { return &net.OpError{Op: "listen", Net: "mem", Addr: addr, Err: err} }
+	if p.cause != nil {
+		return nil, fail(p.cause)
+	}
+	if p.listeners[port] != nil {
+		return nil, fail(syscall.EADDRINUSE)
+	}
+	l := &listener{process: p, port: port, addr: addr, arrived: make(chan *conn, 4096), closed: make(chan struct{})}
+	p.listeners[port] = l
+	return l, nil
+}
+
+func (p *Process) listener(port string) *listener {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.listeners[port]
+}
+
+// listener waits for connections at one port.
+type listener struct {
+	process *Process
+	port    string
+	addr    address
+	arrived chan *conn
+	once    sync.Once
+	closed  chan struct{}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.arrived:
+		return c, nil
+	case <-l.closed:
+		return nil, &net.OpError{Op: "accept", Net: "mem", Addr: l.addr, Err: net.ErrClosed}
+	}
+}
+
+func (l *listener) Close() error {
+	l.process.mu.Lock()
+	if l.process.listeners[l.port] == l {
+		delete(l.process.listeners, l.port)
+	}
+	l.process.mu.Unlock()
+	l.shut()
+	return nil
+}
+
+// shut ends Accept and resets the connections that nobody has accepted.
+func (l *listener) shut() {
+	l.once.Do(func() {
+		close(l.closed)
+		for {
+			select {
+			case c := <-l.arrived:
+				c.abort(0, false)
+			default:
+				return
+			}
+		}
+	})
+}
+
+func (l *listener) Addr() net.Addr { return l.addr }
+
+// errBacklog: nobody accepts connections, and no more can wait.
+var errBacklog = errors.New("transporttest: the listener's backlog is full")

@@ -1,0 +1,240 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gabion-go/gabion/internal/random"
+	"github.com/gabion-go/gabion/transport/transporttest/load"
+	"github.com/gabion-go/gabion/transport/transporttest/report"
+)
+
+// A Via makes what carries the calls of a load from a process: the client under
+// test. Its calls are to services by name, http://pricing/v1/quote.
+type Via func(p *Process) http.RoundTripper
+
+// Gabion carries calls by a client of this library with its default policies.
+func Gabion(p *Process) http.RoundTripper { return p.Client().Transport }
+
+// Run makes the calls of loads with [Gabion] and returns the report when the
+// last is over. See [Network.RunVia].
+func (n *Network) Run(loads ...load.Load) *report.Report {
+	n.tb.Helper()
+	return n.RunVia(Gabion, loads...)
+}
+
+// RunVia makes the calls of loads, each from the host that it names as its
+// client, and returns the report when the last is over. Times are counted from
+// the start of the network: what has passed is not made up for. One client is
+// made for each host. A load that is not valid, or does not end by itself,
+// fails the test.
+//
+// A call is OK when a response came whole and its status is below 500 and not
+// 429. Its latency counts from when it was meant to begin.
+func (n *Network) RunVia(via Via, loads ...load.Load) *report.Report {
+	n.tb.Helper()
+	clients := map[string]http.RoundTripper{}
+	var errs []error
+	for _, l := range loads {
+		if err := n.checkLoad(l); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		n.tb.Fatalf("transporttest: %v", err)
+	}
+	var wg sync.WaitGroup
+	for i, l := range loads {
+		if clients[l.Client] == nil {
+			clients[l.Client] = via(n.Host(l.Client).Process())
+		}
+		g := &generator{net: n, load: l.WithDefaults(), number: i, client: clients[l.Client]}
+		wg.Go(g.run)
+	}
+	wg.Wait()
+	return n.Report()
+}
+
+func (n *Network) checkLoad(l load.Load) error {
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	if l.For == 0 && l.Kind != load.Replay && (l.Kind != load.Burst || l.Every > 0) {
+		return fmt.Errorf("load of %q: for is missing: it would never end", l.Service)
+	}
+	if !n.knows(l.Service) {
+		return fmt.Errorf("load of %q: there is no such service: hosts are %v", l.Service, n.hostNames())
+	}
+	return nil
+}
+
+// generator makes the calls of one load.
+type generator struct {
+	net    *Network
+	load   load.Load
+	number int
+	client http.RoundTripper
+}
+
+// forever is an end that no run reaches.
+const forever = 1000 * time.Hour
+
+func (g *generator) run() {
+	if !g.load.Open() {
+		g.runClosed()
+		return
+	}
+	var wg sync.WaitGroup
+	calls := 0
+	for at := range g.load.Arrivals(g.net.cfg.seed, forever) {
+		if at < g.net.Since() {
+			continue
+		}
+		if !g.net.sleepUntil(at) {
+			break
+		}
+		calls++
+		n := calls
+		wg.Go(func() { g.call(n, at) })
+	}
+	wg.Wait()
+}
+
+// runClosed has workers that call one after the other.
+func (g *generator) runClosed() {
+	var wg sync.WaitGroup
+	until := g.load.Until(forever)
+	for worker := range g.load.Workers {
+		wg.Go(func() {
+			g.net.sleepUntil(g.load.Start)
+			for call := 0; g.net.Since() < until && g.net.ctx.Err() == nil; call++ {
+				n := call*g.load.Workers + worker + 1
+				g.call(n, g.net.Since())
+				g.net.sleepUntil(g.net.Since() + g.load.Think.At(g.net.draw("think", uint64(g.number), uint64(n))))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// call makes one call, meant to begin at at, and reports it.
+func (g *generator) call(n int, at time.Duration) {
+	l := g.load
+	record := report.Call{
+		Client: l.Client, Service: l.Service, Route: l.Method + " " + pathOf(l.Path), N: n, Start: at,
+	}
+	ctx := g.net.ctx
+	if l.Timeout > 0 {
+		record.Deadline = at + l.Timeout
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, g.net.start.Add(record.Deadline))
+		defer cancel()
+	}
+	g.net.turns.take(fmt.Sprintf("load %06d %09d", g.number, n))
+	attempts := newAttempts(g, n)
+	var err error
+	record.Status, err = g.exchange(attempts.trace(context.WithValue(ctx, turnTaken{}, true)), n)
+	if errors.Is(g.net.ctx.Err(), context.Canceled) {
+		return // the test is over
+	}
+	record.End = g.net.Since()
+	record.Err = class(err)
+	record.OK = err == nil && record.Status < 500 && record.Status != http.StatusTooManyRequests
+	record.Attempts = attempts.end(record)
+	g.net.rec.Call(record)
+}
+
+// pathOf is a path without its query, which would make every call a route of
+// its own.
+func pathOf(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	return path
+}
+
+// exchange sends the request and reads the whole response.
+func (g *generator) exchange(ctx context.Context, n int) (status int, err error) {
+	l := g.load
+	var body io.Reader
+	if l.Body != "" {
+		body = strings.NewReader(l.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, l.Method, "http://"+l.Service+l.Path, body)
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range slices.Sorted(maps.Keys(l.Header)) {
+		v := l.Header[k]
+		if v == load.AutoKey {
+			v = strconv.FormatUint(random.Hash(g.net.cfg.seed, "key", uint64(g.number), uint64(n)), 36)
+		}
+		req.Header.Set(k, v)
+	}
+	resp, err := g.client.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close() // everything has been read
+	return resp.StatusCode, err
+}
+
+// attempts counts what a client sends for one call, whatever client it is:
+// everything that is built on net/http asks for a connection for each attempt.
+// A client of gabion also tells its attempts itself, with their outcome.
+type attempts struct {
+	generator *generator
+	n         int
+
+	mu   sync.Mutex
+	sent []report.Attempt
+}
+
+func newAttempts(g *generator, n int) *attempts { return &attempts{generator: g, n: n} }
+
+func (a *attempts) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: a.begin})
+}
+
+func (a *attempts) begin(hostport string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	kind := "first"
+	if len(a.sent) > 0 {
+		kind = "retry"
+	}
+	a.sent = append(a.sent, report.Attempt{
+		Client: a.generator.load.Client, Service: a.generator.load.Service, Replica: hostOf(hostport),
+		N: a.n, Kind: kind, Start: a.generator.net.Since(),
+	})
+}
+
+// end reports the attempts, unless the client does, and returns how many there
+// were. The last one had the outcome of the call; those before it, which were
+// tried again, failed.
+func (a *attempts) end(c report.Call) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t, ok := a.generator.client.(inTurn); ok && t.tells {
+		return len(a.sent)
+	}
+	for i, s := range a.sent {
+		s.End, s.Err = c.End, report.ErrOther
+		if i == len(a.sent)-1 {
+			s.Status, s.Err, s.OK = c.Status, c.Err, c.OK
+		} else {
+			s.End = a.sent[i+1].Start
+		}
+		a.generator.net.rec.Attempt(s)
+	}
+	return len(a.sent)
+}

@@ -1,0 +1,384 @@
+package transporttest
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// sendBuffer is how much a writer can be ahead of the reader, as with a
+// socket's buffers.
+const sendBuffer = 256 << 10
+
+// A stream is one direction of a connection: pieces of data, each with the
+// time at which it arrives. It has no goroutine; whoever reads waits for the
+// next arrival himself.
+type stream struct {
+	route *route // whence and whither, which decides how long data takes
+
+	mu      sync.Mutex
+	pieces  []piece
+	size    int       // bytes in pieces
+	last    time.Time // when the newest piece arrives
+	free    time.Time // when a slow link can take the next byte
+	seq     uint64    // pieces sent so far
+	cut     ends      // when the connection is broken for the two ends
+	dead    bool      // swallowed by a black hole: nothing arrives any more
+	bulk    bool      // HTTP/2, which bounds itself: a writer never waits
+	readEnd bool      // the reader has closed
+	sendEnd bool      // the writer has closed
+	readBy  time.Time // deadlines
+	sendBy  time.Time
+	changed chan struct{} // closed when any of this changes
+}
+
+// piece is some data on its way; no data is the end of the stream.
+type piece struct {
+	data    []byte
+	fin     bool
+	sent    time.Time
+	seq     uint64
+	arrives time.Time
+	held    hold
+}
+
+// hold says why a piece has no time of arrival yet.
+type hold int8
+
+const (
+	moving      hold = iota
+	partitioned      // sent again by TCP's timer until the partition ends
+	frozen           // the sender is paused
+)
+
+// ends are times for the two ends of a stream; zero is never.
+type ends struct{ reader, writer time.Time }
+
+func newStream(r *route) *stream { return &stream{route: r, changed: make(chan struct{})} }
+
+// change wakes whoever waits. The lock must be held.
+func (s *stream) change() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// wait is what somebody waits for: one of two channels to be closed, or a time.
+type wait struct {
+	changed, thawed <-chan struct{}
+	until           time.Time // zero is for ever
+}
+
+// soonest makes w end at t, if that is set and earlier.
+func (w *wait) soonest(t time.Time) {
+	if !t.IsZero() && (w.until.IsZero() || t.Before(w.until)) {
+		w.until = t
+	}
+}
+
+func (w *wait) await() {
+	var alarm <-chan time.Time
+	if !w.until.IsZero() {
+		t := time.NewTimer(time.Until(w.until))
+		defer t.Stop()
+		alarm = t.C
+	}
+	select {
+	case <-w.changed:
+	case <-w.thawed:
+	case <-alarm:
+	}
+}
+
+// read waits for data and copies it to b.
+func (s *stream) read(b []byte) (int, error) {
+	for {
+		var w wait
+		n, err := s.take(b, &w)
+		if n > 0 || err != nil || len(b) == 0 {
+			return n, err
+		}
+		w.await()
+	}
+}
+
+// take copies what has arrived. If there is nothing it says what to wait for.
+func (s *stream) take(b []byte, w *wait) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	switch {
+	case s.readEnd:
+		return 0, net.ErrClosed
+	case passed(s.readBy, now):
+		return 0, os.ErrDeadlineExceeded
+	}
+	w.changed = s.changed
+	w.soonest(s.readBy)
+	if w.thawed = s.route.to.frozen(); w.thawed != nil {
+		return 0, nil
+	}
+	if passed(s.cut.reader, now) {
+		return 0, syscall.ECONNRESET
+	}
+	w.soonest(s.cut.reader)
+	if len(s.pieces) == 0 || s.pieces[0].held != moving {
+		return 0, nil
+	}
+	first := &s.pieces[0]
+	if now.Before(first.arrives) {
+		w.soonest(first.arrives)
+		return 0, nil
+	}
+	if first.fin {
+		return 0, io.EOF
+	}
+	return s.consume(b, now), nil
+}
+
+// consume moves arrived data to b.
+func (s *stream) consume(b []byte, now time.Time) int {
+	n := 0
+	for n < len(b) && len(s.pieces) > 0 {
+		p := &s.pieces[0]
+		if p.fin || p.held != moving || now.Before(p.arrives) {
+			break
+		}
+		m := copy(b[n:], p.data)
+		n += m
+		if p.data = p.data[m:]; len(p.data) == 0 {
+			s.pieces[0] = piece{}
+			s.pieces = s.pieces[1:]
+		}
+	}
+	full := s.size >= sendBuffer
+	if s.size -= n; full {
+		s.change() // the writer may go on
+	}
+	return n
+}
+
+// write sends b, waiting while the buffer is full.
+func (s *stream) write(b []byte) (int, error) {
+	sent := 0
+	for {
+		var w wait
+		n, err := s.put(b[sent:], &w)
+		sent += n
+		if err != nil || sent == len(b) {
+			return sent, err
+		}
+		w.await()
+	}
+}
+
+// put sends as much of b as there is room for. If that is not all it says what
+// to wait for.
+func (s *stream) put(b []byte, w *wait) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	switch {
+	case s.sendEnd:
+		return 0, net.ErrClosed
+	case passed(s.sendBy, now):
+		return 0, os.ErrDeadlineExceeded
+	case passed(s.cut.writer, now):
+		return 0, syscall.EPIPE
+	}
+	w.changed = s.changed
+	w.soonest(s.sendBy)
+	w.soonest(s.cut.writer)
+	room := len(b)
+	if !s.bulk {
+		room = min(room, sendBuffer-s.size)
+	}
+	if room > 0 {
+		s.send(b[:room], false, now)
+		return room, nil
+	}
+	return 0, nil
+}
+
+// send puts data on its way. The lock must be held.
+func (s *stream) send(data []byte, fin bool, now time.Time) {
+	if s.dead {
+		return
+	}
+	if s.readEnd { // nobody reads: the answer is a reset
+		if !fin {
+			s.breakAt(ends{writer: now.Add(2 * s.route.fate(s.seq).delay)})
+		}
+		return
+	}
+	for {
+		part := data
+		if rate := s.route.rate(); rate > 0 && len(data) > 0 {
+			part = data[:min(len(data), max(1, rate/10))] // ten pieces a second
+			s.free = later(s.free, now).Add(time.Duration(len(part)) * time.Second / time.Duration(rate))
+		}
+		s.seq++
+		p := piece{data: append([]byte(nil), part...), fin: fin, sent: now, seq: s.seq}
+		if !s.dispatch(&p, now) {
+			return
+		}
+		s.pieces = append(s.pieces, p)
+		s.size += len(part)
+		if data = data[len(part):]; len(data) == 0 {
+			break
+		}
+	}
+	s.change()
+}
+
+// dispatch decides when p arrives. It reports false if it never does.
+func (s *stream) dispatch(p *piece, now time.Time) bool {
+	fate := s.route.fate(p.seq)
+	switch {
+	case fate.swallowed:
+		s.dead = true
+		s.pieces, s.size = nil, 0
+		return false
+	case fate.reset:
+		at := now.Add(fate.delay)
+		s.breakAt(ends{at, at})
+		return false
+	}
+	if p.held = fate.held; p.held != moving {
+		return true
+	}
+	p.arrives = later(later(now, s.free).Add(fate.delay), s.last)
+	s.last = p.arrives
+	return true
+}
+
+// release gives pieces that were held a time of arrival, if nothing holds them
+// any more.
+func (s *stream) release(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	moved := false
+	for i := range s.pieces {
+		p := &s.pieces[i]
+		if p.held == moving {
+			continue
+		}
+		was := p.held
+		fate := s.route.fate(p.seq)
+		if fate.held != moving {
+			break
+		}
+		p.held, moved = moving, true
+		leaves := now
+		if was == partitioned {
+			leaves = resent(p.sent, now)
+		}
+		p.arrives = later(leaves.Add(fate.delay), s.last)
+		s.last = p.arrives
+	}
+	if moved {
+		s.change()
+	}
+}
+
+// firstResend is TCP's shortest pause before it sends data again.
+const firstResend = 200 * time.Millisecond
+
+// resent returns when TCP, which sends again after 200 ms and then after twice
+// as long, up to 2 min, sends the first time at or after now.
+func resent(sent, now time.Time) time.Time {
+	pause := firstResend
+	for t := sent.Add(pause); ; t = t.Add(pause) {
+		if !t.Before(now) {
+			return t
+		}
+		pause = min(2*pause, 2*time.Minute)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// passed reports whether t, unless it is never, is not after now.
+func passed(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
+
+// breakAt breaks the connection for one or both ends, unless that happens
+// earlier anyway. The lock must be held.
+func (s *stream) breakAt(at ends) {
+	first := func(old *time.Time, t time.Time) {
+		if !t.IsZero() && (old.IsZero() || t.Before(*old)) {
+			*old = t
+		}
+	}
+	first(&s.cut.reader, at.reader)
+	first(&s.cut.writer, at.writer)
+	s.change()
+}
+
+// reset is breakAt for those who do not hold the lock.
+func (s *stream) reset(at ends) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.breakAt(at)
+}
+
+// kill makes the stream swallow everything from now on.
+func (s *stream) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead = true
+	s.pieces, s.size = nil, 0
+	s.change()
+}
+
+// finish closes the writing end: the reader gets the data and then the end.
+func (s *stream) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sendEnd {
+		return
+	}
+	s.sendEnd = true
+	s.send(nil, true, time.Now())
+}
+
+// abandon closes the reading end. It reports whether data was left unread.
+func (s *stream) abandon() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.readEnd {
+		return false
+	}
+	s.readEnd = true
+	left := s.size > 0
+	s.pieces, s.size = nil, 0
+	s.change()
+	return left
+}
+
+func (s *stream) setReadDeadline(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readBy = t
+	s.change()
+}
+
+func (s *stream) setSendDeadline(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sendBy = t
+	s.change()
+}
+
+// unbounded lets writers be ahead of the reader by any amount.
+func (s *stream) unbounded() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bulk = true
+}

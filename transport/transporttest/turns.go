@@ -1,0 +1,83 @@
+package transporttest
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// turns gives what begins at one instant an order. Goroutines that run at the
+// same instant of a bubble really run at the same time, so which of two calls
+// picks its endpoint first would be chance; a nanosecond apart, it is not. Those
+// that say the same of themselves are interchangeable.
+type turns struct {
+	mu      sync.Mutex
+	waiting map[int64][]*turn // by the instant at which they came
+	last    int64             // the newest instant that was given out
+}
+
+type turn struct {
+	key string
+	at  int64 // the instant that it gets; zero as long as it has none
+}
+
+// take waits until it is the turn of whoever says key of itself.
+func (t *turns) take(key string) {
+	now := time.Now().UnixNano()
+	mine := &turn{key: key}
+	t.mu.Lock()
+	if t.waiting == nil {
+		t.waiting = map[int64][]*turn{}
+	}
+	t.waiting[now] = append(t.waiting[now], mine)
+	t.mu.Unlock()
+	time.Sleep(1) // then everybody has come who comes at this instant
+	t.mu.Lock()
+	if mine.at == 0 {
+		t.give(now)
+	}
+	at := mine.at
+	t.mu.Unlock()
+	time.Sleep(time.Duration(at - time.Now().UnixNano()))
+}
+
+// give hands out an instant to each that came at one.
+func (t *turns) give(instant int64) {
+	all := t.waiting[instant]
+	delete(t.waiting, instant)
+	slices.SortStableFunc(all, func(a, b *turn) int { return cmp.Compare(a.key, b.key) })
+	next := max(instant+1, t.last)
+	for _, one := range all {
+		next++
+		one.at = next
+	}
+	t.last = next
+}
+
+// inTurn is a round tripper whose calls take their turn.
+type inTurn struct {
+	process *Process
+	next    http.RoundTripper
+	tells   bool // next reports its attempts itself
+}
+
+// turnTaken is the key of contexts of calls that have had their turn.
+type turnTaken struct{}
+
+func (i inTurn) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Context().Value(turnTaken{}) != nil {
+		return i.next.RoundTrip(req)
+	}
+	i.process.host.net.turns.take(i.process.host.name + " " + req.Method + " " + req.URL.String())
+	return i.next.RoundTrip(req.WithContext(context.WithValue(req.Context(), turnTaken{}, true)))
+}
+
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
+func (i inTurn) CloseIdleConnections() {
+	if c, ok := i.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
