@@ -23,11 +23,11 @@ func (a *activeFault) hits(from, to *Host) bool {
 
 func (a *activeFault) towards(from, to *Host) bool { return from.is(a.From) && to.is(a.To) }
 
-// Fault plans faults. Each begins at its time, which for one that has passed is
-// now. A fault that is not valid, or names nobody in the network, fails the
-// test.
+// Fault plans faults. Their times count from this call. A fault that is not
+// valid, or names nobody in the network, fails the test.
 func (n *Network) Fault(faults ...Fault) {
 	n.tb.Helper()
+	now := n.Since()
 	for _, f := range faults {
 		if err := n.check(f); err != nil {
 			n.tb.Fatalf("transporttest: %v: %v", f, err)
@@ -36,7 +36,7 @@ func (n *Network) Fault(faults ...Fault) {
 		n.planned++
 		number := uint64(n.planned)
 		n.mu.Unlock()
-		n.wg.Go(func() { n.live(&activeFault{f, number}) })
+		n.wg.Go(func() { n.live(&activeFault{f, number}, now+f.At) })
 	}
 }
 
@@ -69,10 +69,11 @@ func (n *Network) hostNames() []string {
 	return names
 }
 
-// live waits for the time of a fault, brings it about, and ends it in time.
-func (n *Network) live(f *activeFault) {
+// live waits until at, brings a fault about, and ends it in time.
+func (n *Network) live(f *activeFault, at time.Duration) {
 	// Faults that begin at the same time begin in their order.
-	if !n.sleepUntil(f.At + time.Duration(f.number)) {
+	at += time.Duration(f.number)
+	if !n.sleepUntil(at) {
 		return
 	}
 	n.event("fault", f.subject(), f.String())
@@ -80,7 +81,7 @@ func (n *Network) live(f *activeFault) {
 	if f.For == 0 {
 		return
 	}
-	if n.sleepUntil(max(f.At, n.Since()-f.For) + f.For + time.Duration(f.number)) {
+	if n.sleepUntil(at + f.For) {
 		end()
 		n.event("heal", f.subject(), f.String())
 	}

@@ -109,7 +109,7 @@ type Fault struct {
 	// OneWay confines a fault of a link to what goes from From to To.
 	OneWay bool
 
-	// At is when it begins, counted from the start of the network.
+	// At is when it begins, counted from when the network is told of it.
 	At time.Duration
 	// For is how long it lasts. Zero is until the end.
 	For time.Duration

@@ -34,9 +34,8 @@ func (n *Network) Run(loads ...load.Load) *report.Report {
 }
 
 // RunVia makes the calls of loads, each from the host that it names as its
-// client, and returns the report when the last is over. Times are counted from
-// the start of the network: what has passed is not made up for. One client is
-// made for each host. A load that is not valid, or does not end by itself,
+// client, and returns the report when the last is over. Their times count from
+// this call. One client is made for each host. A load that is not valid, or does not end by itself,
 // fails the test.
 //
 // A call is OK when a response came whole and its status is below 500 and not
@@ -54,11 +53,12 @@ func (n *Network) RunVia(via Via, loads ...load.Load) *report.Report {
 		n.tb.Fatalf("transporttest: %v", err)
 	}
 	var wg sync.WaitGroup
+	now := n.Since()
 	for i, l := range loads {
 		if clients[l.Client] == nil {
 			clients[l.Client] = via(n.Host(l.Client).Process())
 		}
-		g := &generator{net: n, load: l.WithDefaults(), number: i, client: clients[l.Client]}
+		g := &generator{net: n, load: l.WithDefaults(), number: i, began: now, client: clients[l.Client]}
 		wg.Go(g.run)
 	}
 	wg.Wait()
@@ -83,6 +83,7 @@ type generator struct {
 	net    *Network
 	load   load.Load
 	number int
+	began  time.Duration // of the run
 	client http.RoundTripper
 }
 
@@ -97,9 +98,7 @@ func (g *generator) run() {
 	var wg sync.WaitGroup
 	calls := 0
 	for at := range g.load.Arrivals(g.net.cfg.seed, forever) {
-		if at < g.net.Since() {
-			continue
-		}
+		at += g.began
 		if !g.net.sleepUntil(at) {
 			break
 		}
@@ -113,10 +112,10 @@ func (g *generator) run() {
 // runClosed has workers that call one after the other.
 func (g *generator) runClosed() {
 	var wg sync.WaitGroup
-	until := g.load.Until(forever)
+	until := g.began + g.load.Until(forever)
 	for worker := range g.load.Workers {
 		wg.Go(func() {
-			g.net.sleepUntil(g.load.Start)
+			g.net.sleepUntil(g.began + g.load.Start)
 			for call := 0; g.net.Since() < until && g.net.ctx.Err() == nil; call++ {
 				n := call*g.load.Workers + worker + 1
 				g.call(n, g.net.Since())
