@@ -34,6 +34,15 @@ func advertised(set string, l net.Addr) (string, error) {
 	return net.JoinHostPort(ip.String(), strconv.Itoa(tcp.Port)), nil
 }
 
+// advertisedAdmin is advertised for the admin listener, which nobody needs to
+// dial: what is not TCP is told as it is.
+func advertisedAdmin(l net.Addr) (string, error) {
+	if _, ok := l.(*net.TCPAddr); !ok {
+		return l.String(), nil
+	}
+	return advertised("", l)
+}
+
 // concrete chooses the address to be reached under: IPv4 before IPv6, those
 // of a network before loopback. Link-local ones cannot be dialled without a
 // zone and are left out.

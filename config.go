@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,7 @@ type config struct {
 	listener        net.Listener
 	advertise       string
 	adminAddr       string
+	adminListener   net.Listener
 	discovery       string
 	openers         discovery.Openers
 	backend         discovery.Backend
@@ -48,6 +50,8 @@ type config struct {
 	tls             *tls.Config
 	protocols       *http.Protocols
 	publicHealth    bool
+	middleware      []func(http.Handler) http.Handler
+	signals         []os.Signal
 	drainDelay      time.Duration
 	shutdownTimeout time.Duration
 	startup         []namedHook
@@ -61,6 +65,7 @@ func newConfig(name string, opts []Option) (*config, error) {
 		openers: discovery.Openers{}, policies: map[string]transport.Policy{},
 		instance:   discovery.Instance{Service: name, Meta: map[string]string{}},
 		drainDelay: 2 * time.Second, shutdownTimeout: 15 * time.Second, getenv: os.Getenv,
+		signals: []os.Signal{syscall.SIGTERM, os.Interrupt},
 	}
 	for _, o := range opts {
 		o.apply(c)

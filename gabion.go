@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ type Service struct {
 	telemetry *observe.Telemetry
 	health    *health.Checker
 	mux       *http.ServeMux
+	routes    http.Handler // mux within the middleware
 	admin     map[string]http.Handler
 	server    *transport.Server
 	client    *transport.Client
@@ -128,6 +130,10 @@ func (s *Service) openServer() error {
 	if s.cfg.protocols != nil {
 		opts = append(opts, transport.WithServerProtocols(s.cfg.protocols))
 	}
+	s.routes = s.mux
+	for _, wrap := range slices.Backward(s.cfg.middleware) {
+		s.routes = wrap(s.routes)
+	}
 	var err error
 	if s.server, err = transport.NewServer(http.HandlerFunc(s.serveHTTP), opts...); err != nil {
 		return err
@@ -148,7 +154,7 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.unmatched(w, r)
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	s.routes.ServeHTTP(w, r)
 }
 
 // isPublicProbe reports whether r asks for a probe that is served in public.

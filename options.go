@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +48,12 @@ func WithAdvertise(hostport string) Option {
 // Environment: GABION_ADMIN_ADDR.
 func WithAdminAddr(hostport string) Option {
 	return option(func(c *config) { c.adminAddr = hostport })
+}
+
+// WithAdminListener sets the admin listener in place of an address: one that was
+// inherited, or one in memory. Run closes it.
+func WithAdminListener(l net.Listener) Option {
+	return option(func(c *config) { c.adminListener = l })
 }
 
 // WithDiscovery sets the discovery URL. Default gossip://. Environment:
@@ -141,6 +148,14 @@ func WithProtocols(p *http.Protocols) Option {
 	return option(func(c *config) { c.protocols = p })
 }
 
+// WithMiddleware wraps all routes of the service's listener, within the limits of
+// the server: to authenticate callers, for example. Of several the first is the
+// outermost. Public health checks, the admin listener and what no route matches
+// go past it.
+func WithMiddleware(wrap func(http.Handler) http.Handler) Option {
+	return option(func(c *config) { c.middleware = append(c.middleware, wrap) })
+}
+
 // WithPublicHealth also serves /livez and /readyz on the public listener.
 func WithPublicHealth(on bool) Option {
 	return option(func(c *config) { c.publicHealth = on })
@@ -157,6 +172,13 @@ func WithDrainDelay(d time.Duration) Option {
 // finish. Default 15 s. Environment: GABION_SHUTDOWN_TIMEOUT.
 func WithShutdownTimeout(d time.Duration) Option {
 	return option(func(c *config) { c.shutdownTimeout = d })
+}
+
+// WithSignals sets the signals that end the service. Default SIGTERM and SIGINT;
+// none at all leaves signals to the program, which ends the service by Run's
+// context.
+func WithSignals(signals ...os.Signal) Option {
+	return option(func(c *config) { c.signals = signals })
 }
 
 // WithStartup adds a step that must succeed before the service becomes ready:

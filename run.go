@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
@@ -26,10 +25,10 @@ const stepTimeout = 3 * time.Second
 // stepGrace is how long a step whose time is up is waited for.
 const stepGrace = 100 * time.Millisecond
 
-// Run serves until ctx ends, or SIGTERM or SIGINT arrives, or background work
-// fails, and returns when everything is drained: nil, unless something failed.
-// A second signal ends the process at once with status 1. Run can be called
-// once.
+// Run serves until ctx ends, or SIGTERM or SIGINT arrives (see [WithSignals]), or
+// background work fails, and returns when everything is drained: nil, unless
+// something failed. A second signal ends the process at once with status 1. Run
+// can be called once.
 func (s *Service) Run(ctx context.Context) error {
 	if !s.started.CompareAndSwap(false, true) {
 		return ErrStarted
@@ -45,8 +44,11 @@ func (s *Service) Run(ctx context.Context) error {
 // ends the process.
 func (s *Service) signals(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
+	if len(s.cfg.signals) == 0 { // which Notify would take for all of them
+		return ctx, cancel
+	}
 	got := make(chan os.Signal, 2)
-	signal.Notify(got, syscall.SIGTERM, os.Interrupt)
+	signal.Notify(got, s.cfg.signals...)
 	done := make(chan struct{})
 	go func() {
 		for n := 0; ; n++ {
@@ -111,9 +113,12 @@ func (s *Service) listen() (*listeners, error) {
 			return nil, fmt.Errorf("gabion: listen on the address (GABION_ADDR): %w", err)
 		}
 	}
-	admin, err := net.Listen("tcp", s.cfg.adminAddr)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("gabion: listen on the admin address (GABION_ADMIN_ADDR): %w", err), public.Close())
+	admin := s.cfg.adminListener
+	if admin == nil {
+		var err error
+		if admin, err = net.Listen("tcp", s.cfg.adminAddr); err != nil {
+			return nil, errors.Join(fmt.Errorf("gabion: listen on the admin address (GABION_ADMIN_ADDR): %w", err), public.Close())
+		}
 	}
 	addr, err := advertised(s.cfg.advertise, public.Addr())
 	if err != nil {
@@ -122,7 +127,7 @@ func (s *Service) listen() (*listeners, error) {
 	in := s.cfg.instance
 	in.Addr = addr
 	in.Meta = maps.Clone(in.Meta)
-	if in.Meta["admin"], err = advertised("", admin.Addr()); err != nil {
+	if in.Meta["admin"], err = advertisedAdmin(admin.Addr()); err != nil {
 		return nil, errors.Join(err, public.Close(), admin.Close())
 	}
 	l := &listeners{public: public, admin: admin, instance: in}

@@ -103,7 +103,11 @@ func (s *Service) adminServer() *http.Server {
 		Extra:   s.admin,
 		Logger:  s.log,
 	}
-	if host, _, err := net.SplitHostPort(s.cfg.adminAddr); err == nil {
+	addr := s.cfg.adminAddr
+	if s.cfg.adminListener != nil {
+		addr = s.cfg.adminListener.Addr().String()
+	}
+	if host, _, err := net.SplitHostPort(addr); err == nil {
 		ip := net.ParseIP(host)
 		cfg.Hosts, cfg.AnyHost = []string{host}, host == "" || ip != nil && !ip.IsLoopback()
 	}
