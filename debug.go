@@ -111,7 +111,7 @@ func (s *Service) debugClient(c transport.ServiceState) debugClient {
 		Service: c.Name, Breaker: c.Breaker.State().String(), Panic: stats.Panic,
 		Limit:  debugLimit{InFlight: c.Bulkhead.InFlight(), Limit: c.Bulkhead.Max()},
 		Budget: c.Budget.Tokens(),
-		Policy: s.client.PolicyFor(c.Name),
+		Policy: s.client.PolicyFor(c.Name).WithDefaults(),
 	}
 	for _, e := range c.Balancer.Endpoints() {
 		d.Endpoints = append(d.Endpoints, debugEndpoint{debugInstance(e.Instance()), e.State().String(), e.InFlight()})

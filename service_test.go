@@ -341,6 +341,10 @@ func TestBackgroundWork(t *testing.T) {
 			if err := svc.Close(); err != nil {
 				t.Errorf("Close after Run: %v", err)
 			}
+			svc.Go("late", func(context.Context) error {
+				t.Error("work that came after the end was run")
+				return nil
+			})
 		})
 	}
 }

@@ -82,7 +82,7 @@ func newConfig(opts []Option) (*config, error) {
 	if c.rand == nil {
 		c.rand = random.Runtime
 	}
-	c.Settings = c.withDefaults()
+	c.Settings = c.inForce()
 	c.tickets.New = func() any { return new(ticket) }
 	return c, nil
 }

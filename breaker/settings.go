@@ -68,20 +68,27 @@ const (
 	maxProbes   = 1000
 )
 
-// withDefaults returns s with every zero field filled in. Negative values that
-// mean "none" become zero.
-func (s Settings) withDefaults() Settings {
+// WithDefaults returns s with every zero field set to its default.
+func (s Settings) WithDefaults() Settings {
 	s.Window = cmp.Or(s.Window, 10*time.Second)
 	s.Bucket = cmp.Or(s.Bucket, s.Window/10)
 	s.FailureRatio = cmp.Or(s.FailureRatio, 0.5)
 	s.MinCalls = cmp.Or(s.MinCalls, 20)
-	s.Consecutive = max(cmp.Or(s.Consecutive, 10), 0)
+	s.Consecutive = cmp.Or(s.Consecutive, 10)
 	s.OpenFor = cmp.Or(s.OpenFor, time.Second)
 	s.MaxOpenFor = cmp.Or(s.MaxOpenFor, max(10*time.Second, s.OpenFor))
-	s.Jitter = max(cmp.Or(s.Jitter, 0.2), 0)
+	s.Jitter = cmp.Or(s.Jitter, 0.2)
 	s.Probes = cmp.Or(s.Probes, 3)
 	s.Lease = cmp.Or(s.Lease, 2*time.Second)
-	s.Ramp = max(cmp.Or(s.Ramp, 5*time.Second), 0)
+	s.Ramp = cmp.Or(s.Ramp, 5*time.Second)
+	return s
+}
+
+// inForce returns s with every zero field set to its default and then every
+// negative one, which means "none", to zero.
+func (s Settings) inForce() Settings {
+	s = s.WithDefaults()
+	s.Consecutive, s.Jitter, s.Ramp = max(s.Consecutive, 0), max(s.Jitter, 0), max(s.Ramp, 0)
 	return s
 }
 
@@ -114,7 +121,7 @@ func (s Settings) Validate() error {
 	check(s.Jitter < 1, "jitter is %v, want below 1", s.Jitter)
 	check(s.Probes >= 0 && s.Probes <= maxProbes, "probes is %d, want 1 to %d", s.Probes, maxProbes)
 
-	d := s.withDefaults()
+	d := s.inForce()
 	check(d.Bucket <= 0 || d.Window/d.Bucket >= 2, "bucket is %v, want at most half of window, %v", d.Bucket, d.Window)
 	check(d.Bucket <= 0 || d.Window/d.Bucket <= maxBuckets,
 		"bucket is %v, want at least a thousandth of window, %v", d.Bucket, d.Window)

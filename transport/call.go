@@ -34,6 +34,7 @@ type call struct {
 	idempotent bool // doing it twice is as good as once
 	elsewhere  bool // the answer is that of a failure further down
 	sent       bool // a server can have seen some of the request
+	held       bool // a permit and a place in the bulkhead, until the end
 	info       Call
 	ended      atomic.Bool
 }
@@ -136,14 +137,9 @@ func (k *call) admit() error {
 		s.bulkhead.Release()
 		return err
 	}
-	k.permit = permit
-	k.info.Attempts = admitted
+	k.permit, k.held = permit, true
 	return nil
 }
-
-// admitted marks a call that holds a permit and a place in the bulkhead until
-// the number of its attempts is known.
-const admitted = -1
 
 // attempts makes one attempt after the other until one is to be handed to the
 // caller.
@@ -301,14 +297,13 @@ func (k *call) end(err error, o Outcome) {
 	if !k.ended.CompareAndSwap(false, true) {
 		return
 	}
-	held := k.info.Attempts == admitted
 	k.info.Attempts, k.info.Err, k.info.Outcome = k.n, err, o
 	k.info.Duration = time.Since(k.info.Start)
 	k.info.Resolved = k.svc.resolved.Load() // attempt has not run if nobody was found
 	if k.body.first != nil {
 		k.body.first.close() // if the server answered without reading it, nobody else does
 	}
-	if held {
+	if k.held {
 		k.permit.Done(k.verdict(err, o))
 		k.svc.bulkhead.Release()
 	}

@@ -289,7 +289,8 @@ func (c *Client) Services() []ServiceState {
 	return all
 }
 
-// PolicyFor returns the policy in force for service.
+// PolicyFor returns the policy in force for service, as it was set:
+// [Policy.WithDefaults] fills in the rest.
 func (c *Client) PolicyFor(service string) Policy {
 	if p, ok := c.cfg.policies[service]; ok {
 		return p

@@ -85,6 +85,15 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// WithDefaults returns p with every zero field set to its default.
+func (p Policy) WithDefaults() Policy {
+	p.Timeout, p.AttemptTimeout = p.timeout(), p.attemptTimeout()
+	p.Retry, p.Breaker = p.Retry.WithDefaults(), p.Breaker.WithDefaults()
+	p.Balance = p.Balance.WithDefaults()
+	p.Limit.MaxInflight = p.Limit.Max()
+	return p
+}
+
 // Validate reports every setting that makes no sense, joined.
 func (p Policy) Validate() error {
 	var errs []error

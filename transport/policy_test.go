@@ -62,3 +62,25 @@ func FuzzPolicyJSON(f *testing.F) {
 		}
 	})
 }
+
+func TestPolicyWithDefaults(t *testing.T) {
+	p := transport.Policy{Timeout: time.Second, Breaker: breaker.Settings{Jitter: -1}}.WithDefaults()
+	if err := p.Validate(); err != nil {
+		t.Errorf("the defaults are not valid: %v", err)
+	}
+	if again := p.WithDefaults(); !reflect.DeepEqual(again, p) {
+		t.Errorf("filled in twice\n%+v, want\n%+v", again, p)
+	}
+	if p.Timeout != time.Second || p.AttemptTimeout != time.Second || p.Breaker.Jitter != -1 {
+		t.Errorf("timeout %v, attempt timeout %v, jitter %v: what was set must hold", p.Timeout, p.AttemptTimeout, p.Breaker.Jitter)
+	}
+	data, err := json.Marshal(transport.Policy{}.WithDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"timeout":"5s"`, `"attempts":3`, `"min_calls":20`, `"max_inflight":1024`, `"panic_percent":50`} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s lacks %s", data, want)
+		}
+	}
+}

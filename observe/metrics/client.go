@@ -149,6 +149,20 @@ func (c *Client) observer(method string, status int, errType string) prometheus.
 	})
 }
 
+// startAtZero makes the counters of the service that most callers need.
+func (c *Client) startAtZero() {
+	for o := range Timeout + 1 {
+		c.attempts.get(attemptKey{o, First})
+	}
+	c.attempts.get(attemptKey{Success, Retry})
+	c.exhausted.get(struct{}{})
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	for _, to := range []string{"closed", "half-open", "open"} {
+		c.m.transitions.WithLabelValues(c.label(), c.m.breakerStates.label(to))
+	}
+}
+
 // Attempt counts one attempt of a call.
 func (c *Client) Attempt(o Outcome, k Kind) {
 	c.attempts.get(attemptKey{min(o, Timeout+1), min(k, Hedge+1)}).Inc()

@@ -159,6 +159,9 @@ func newMetrics(c config) *Metrics {
 		buildInfo: buildInfo(c.version),
 	}
 	m.pulled.init(m)
+	for _, signal := range []string{"traces", "logs", "metrics"} {
+		m.dropped.WithLabelValues(m.signals.label(signal)) // zero is an answer, too
+	}
 	return m
 }
 

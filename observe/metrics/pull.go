@@ -49,8 +49,11 @@ type staleness struct {
 // AddService shows the state of a called service until remove is called. read
 // runs at scrape time, possibly at the same time as other reads; it should only
 // look and not block. Two sources of one service are shown as one: calls in
-// flight and their limit are added up, of the others the largest counts.
+// flight and their limit are added up, of the others the largest counts. The
+// counters of the service begin at zero with it, so that a first event is seen
+// as an increase.
 func (m *Metrics) AddService(service string, read func() ServiceStats) (remove func()) {
+	m.Client(service).startAtZero()
 	return m.pulled.services.add(func() namedStats { return namedStats{service, read()} })
 }
 

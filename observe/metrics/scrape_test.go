@@ -181,3 +181,31 @@ func TestRegistry(t *testing.T) {
 	}()
 	reg.MustRegister(c)
 }
+
+// A rate over a counter misses the first event if the counter begins with it.
+func TestCountersBeginAtZero(t *testing.T) {
+	m, reg := newMetrics(t)
+	defer m.AddService("pricing", func() metrics.ServiceStats { return metrics.ServiceStats{} })()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := map[string]int{}
+	for _, f := range families {
+		for _, metric := range f.GetMetric() {
+			if c := metric.GetCounter(); c != nil && c.GetValue() == 0 {
+				series[f.GetName()]++
+			}
+		}
+	}
+	for name, want := range map[string]int{
+		"gabion_client_attempts_total":               6, // each outcome of a first attempt, and a retry
+		"gabion_client_retry_budget_exhausted_total": 1,
+		"gabion_breaker_transitions_total":           3,
+		"gabion_telemetry_dropped_total":             3,
+	} {
+		if got := series[name]; got != want {
+			t.Errorf("%s: %d series at zero, want %d", name, got, want)
+		}
+	}
+}
