@@ -3,9 +3,10 @@
 //
 // The file is in WAL mode: readers never wait for a writer. Writers take their
 // lock when the transaction begins, so that no transaction fails half-way
-// because another one got there first, and they queue in the process before
-// they queue at the file. Keep transactions short and free of anything that
-// waits: a process stopped inside one holds up every other writer of the file.
+// because another one got there first. They wait in the process before they
+// wait at the file, and there until their context ends. Keep transactions short
+// and free of anything that waits: a process stopped inside one holds up every
+// other writer of the file.
 package sqlite
 
 import (
@@ -13,6 +14,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"time"
 
@@ -20,8 +22,16 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// busyTimeout is how long a statement waits for another process's lock.
-const busyTimeout = 2 * time.Second
+const (
+	// readTimeout is how long a reader waits for a process that repairs the
+	// file after a crash. Nothing else holds up a reader.
+	readTimeout = 2 * time.Second
+	// retryMin and retryMax bound the time between two attempts to take the
+	// write lock. A process that writes without pause lets go of the lock for a
+	// fraction of a millisecond. SQLite's own wait asks for it up to 100 ms
+	// apart and may go on missing that moment for seconds.
+	retryMin, retryMax = time.Millisecond, 3 * time.Millisecond
+)
 
 // Sync says when a commit is on the disk.
 type Sync string
@@ -46,8 +56,8 @@ type DB struct {
 func Open(ctx context.Context, path string, sync Sync, schema string) (*DB, error) {
 	db := &DB{}
 	if err := errors.Join(
-		open(&db.write, dsn(path, sync), 1),
-		open(&db.read, dsn(path, sync), 8),
+		open(&db.write, dsn(path, sync, 0), 1), // Write waits
+		open(&db.read, dsn(path, sync, readTimeout), 8),
 	); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open %q: %w", path, err), db.Close())
 	}
@@ -55,7 +65,7 @@ func Open(ctx context.Context, path string, sync Sync, schema string) (*DB, erro
 		_, err := tx.ExecContext(ctx, schema)
 		return err
 	}
-	if err := whileBusy(ctx, func() error { return db.Write(ctx, migrate) }); err != nil {
+	if err := db.Write(ctx, migrate); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: prepare %q: %w", path, err), db.Close())
 	}
 	return db, nil
@@ -70,7 +80,7 @@ func open(db **sql.DB, dsn string, conns int) (err error) {
 	return nil
 }
 
-func dsn(path string, sync Sync) string {
+func dsn(path string, sync Sync, busyTimeout time.Duration) string {
 	q := url.Values{
 		"_pragma": {
 			fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
@@ -83,33 +93,24 @@ func dsn(path string, sync Sync) string {
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
 }
 
-// whileBusy runs try until it succeeds, fails for another reason than a locked
-// file, or ctx ends. Turning a new file to WAL mode ignores the busy timeout,
-// so two processes that create the file together can meet here.
-func whileBusy(ctx context.Context, try func() error) error {
-	for {
-		err := try()
-		if !busy(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-func busy(err error) bool {
-	e, ok := errors.AsType[*driver.Error](err)
-	return ok && e.Code()&0xff == lib.SQLITE_BUSY
-}
-
 // Write runs do in a transaction that holds the file's write lock from its
-// start, commits if do returns nil and rolls back otherwise. The transaction
-// is do's alone and ends with it.
+// start, commits if do returns nil and rolls back otherwise. It waits for the
+// lock until ctx ends. The transaction is do's alone and ends with it.
 func (db *DB) Write(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := db.write.BeginTx(ctx, nil)
+	var conn *sql.Conn
+	err := whileBusy(ctx, func() (err error) {
+		conn, err = db.write.Conn(ctx) // turns a new file to WAL mode
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // gives it back
+	var tx *sql.Tx
+	err = whileBusy(ctx, func() (err error) {
+		tx, err = conn.BeginTx(ctx, nil)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -118,6 +119,27 @@ func (db *DB) Write(ctx context.Context, do func(*sql.Tx) error) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// whileBusy runs try until it succeeds, fails for another reason than a locked
+// file, or ctx ends.
+func whileBusy(ctx context.Context, try func() error) error {
+	for {
+		err := try()
+		if !busy(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", err, ctx.Err())
+		case <-time.After(retryMin + rand.N(retryMax-retryMin)):
+		}
+	}
+}
+
+func busy(err error) bool {
+	e, ok := errors.AsType[*driver.Error](err)
+	return ok && e.Code()&0xff == lib.SQLITE_BUSY
 }
 
 // Query runs a statement that changes nothing, as [sql.DB.QueryContext] does.

@@ -79,22 +79,51 @@ func TestWritesOfTwoHandlesAreSerial(t *testing.T) {
 	}
 }
 
-func TestTransactionKeepsOtherWritersOutFromItsStart(t *testing.T) {
+// A transaction keeps other writers out from its start, and they wait as long
+// as their context lets them.
+func TestWriterWaitsUntilItsContextEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "n.db")
 	one, other := open(t, path), open(t, path)
-	insert(t, one, 1)
-	err := one.Write(t.Context(), func(tx *sql.Tx) error {
-		var v int
-		if err := tx.QueryRow("SELECT v FROM n").Scan(&v); err != nil {
-			return err
-		}
-		if err := other.Write(t.Context(), func(*sql.Tx) error { return nil }); err == nil {
+	err := one.Write(t.Context(), func(*sql.Tx) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		err := other.Write(ctx, func(*sql.Tx) error {
 			t.Error("two write transactions were open at once")
+			return nil
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A writer gets its turns next to another that writes without pause and lets go
+// of the lock for moments only.
+func TestWriterGetsTurnsNextToAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "n.db")
+	busy, other := open(t, path), open(t, path)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			err := busy.Write(t.Context(), func(*sql.Tx) error {
+				time.Sleep(10 * time.Millisecond)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for i := range 10 {
+		insert(t, other, i)
 	}
 }
 
