@@ -191,14 +191,7 @@ func (n *Network) explain() {
 	if err := n.Report().Timeline(&b, 100); err != nil {
 		fmt.Fprintf(&b, "no timeline: %v\n", err)
 	}
-	n.tb.Logf("seed %d; again: %s=%d go test -run '^%s$'\n%s",
-		n.cfg.seed, SeedVariable, n.cfg.seed, rootName(n.tb.Name()), b.String())
-}
-
-// rootName is the name of the test that a subtest belongs to.
-func rootName(name string) string {
-	root, _, _ := strings.Cut(name, "/")
-	return root
+	n.tb.Logf("seed %d; again: %s\n%s", n.cfg.seed, replay(n.tb.Name(), n.cfg.seed), b.String())
 }
 
 func (n *Network) sortedHosts() []*Host {
