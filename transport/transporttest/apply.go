@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/gabion-go/gabion/transport/transporttest/dist"
 )
 
 // activeFault is a fault in force.
@@ -44,6 +46,11 @@ func (n *Network) Fault(faults ...Fault) {
 func (n *Network) check(f Fault) error {
 	if err := f.Validate(); err != nil {
 		return err
+	}
+	for _, d := range []dist.Dist{f.Latency, f.Work} {
+		if d.File != "" {
+			return fmt.Errorf("file %q has not been read: see dist.Dist.Load", d.File)
+		}
 	}
 	for _, name := range []string{f.On, f.From, f.To} {
 		if !n.knows(name) {

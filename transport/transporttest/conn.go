@@ -71,7 +71,7 @@ func (c *conn) error(op string, err error) error {
 // something was left unread, that is a reset, as with TCP.
 func (c *conn) Close() error {
 	if c.in.abandon() {
-		c.out.reset(ends{reader: time.Now().Add(c.out.route.fate(0).delay)})
+		c.tell(0)
 	}
 	c.out.finish()
 	c.process.host.net.forget(c)
@@ -82,14 +82,28 @@ func (c *conn) Close() error {
 // silently, the other end does not notice.
 func (c *conn) abort(after time.Duration, silent bool) {
 	now := time.Now()
-	there := now.Add(c.out.route.fate(0).delay + after)
+	c.in.reset(ends{reader: now})
+	c.out.reset(ends{writer: now})
 	if silent {
 		c.in.kill()
 		c.out.kill()
-		there = time.Time{}
+		return
 	}
-	c.in.reset(ends{reader: now, writer: there})
-	c.out.reset(ends{reader: there, writer: now})
+	c.in.abandon()
+	c.out.cease()
+	c.tell(after)
+}
+
+// tell breaks the connection at the other end by a reset. That is sent once: if
+// it gets lost, the other end hears of it when it sends something.
+func (c *conn) tell(after time.Duration) {
+	delay, lost := c.out.lost()
+	if lost {
+		return
+	}
+	there := time.Now().Add(delay + after)
+	c.in.reset(ends{writer: there})
+	c.out.reset(ends{reader: there})
 }
 
 func (c *conn) LocalAddr() net.Addr  { return c.local }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -209,8 +210,8 @@ func (h *Host) accept(from *Process, there, back *route, port string) (net.Conn,
 	if l == nil {
 		return nil, syscall.ECONNREFUSED
 	}
-	up, down := newStream(there), newStream(back)
-	here := address(net.JoinHostPort(from.host.name, fmt.Sprint(1024+there.id.n%64512)))
+	up, down := newStreams(there, back)
+	here := address(net.JoinHostPort(from.host.name, strconv.FormatUint(1024+there.id.n%64512, 10)))
 	client := &conn{id: there.id, process: from, in: down, out: up, dialled: true, local: here, remote: l.addr}
 	server := &conn{id: there.id, process: p, in: up, out: down, local: l.addr, remote: here}
 	client.peer, server.peer = server, client

@@ -19,7 +19,8 @@ const sendBuffer = 256 << 10
 type stream struct {
 	route *route // whence and whither, which decides how long data takes
 
-	mu      sync.Mutex
+	mu      *sync.Mutex // of the connection
+	back    *stream     // the other direction
 	pieces  []piece
 	size    int       // bytes in pieces
 	last    time.Time // when the newest piece arrives
@@ -57,7 +58,14 @@ const (
 // ends are times for the two ends of a stream; zero is never.
 type ends struct{ reader, writer time.Time }
 
-func newStream(r *route) *stream { return &stream{route: r, changed: make(chan struct{})} }
+// newStreams returns the two directions of a connection.
+func newStreams(there, back *route) (up, down *stream) {
+	mu := new(sync.Mutex)
+	up = &stream{route: there, mu: mu, changed: make(chan struct{})}
+	down = &stream{route: back, mu: mu, changed: make(chan struct{}), back: up}
+	up.back = down
+	return up, down
+}
 
 // change wakes whoever waits. The lock must be held.
 func (s *stream) change() {
@@ -207,10 +215,7 @@ func (s *stream) send(data []byte, fin bool, now time.Time) {
 	if s.dead {
 		return
 	}
-	if s.readEnd { // nobody reads: the answer is a reset
-		if !fin {
-			s.breakAt(ends{writer: now.Add(2 * s.route.fate(s.seq).delay)})
-		}
+	if s.readEnd && (fin || s.refuse(now)) {
 		return
 	}
 	for {
@@ -231,6 +236,26 @@ func (s *stream) send(data []byte, fin bool, now time.Time) {
 		}
 	}
 	s.change()
+}
+
+// refuse answers data that nobody reads by a reset. It reports false if the data
+// is held on its way.
+func (s *stream) refuse(now time.Time) bool {
+	fate := s.route.fate(s.seq)
+	if fate.held != moving {
+		return false
+	}
+	if !fate.swallowed {
+		s.breakForWriter(now.Add(2 * fate.delay))
+	}
+	return true
+}
+
+// breakForWriter breaks the connection, both directions, for the end that
+// writes here.
+func (s *stream) breakForWriter(at time.Time) {
+	s.breakAt(ends{writer: at})
+	s.back.breakAt(ends{reader: at})
 }
 
 // dispatch decides when p arrives. It reports false if it never does.
@@ -280,6 +305,10 @@ func (s *stream) release(now time.Time) {
 	}
 	if moved {
 		s.change()
+	}
+	if moved && s.readEnd {
+		s.pieces, s.size = nil, 0
+		s.breakForWriter(s.last.Add(s.back.route.fate(s.back.seq).delay))
 	}
 }
 
@@ -346,6 +375,28 @@ func (s *stream) finish() {
 	}
 	s.sendEnd = true
 	s.send(nil, true, time.Now())
+}
+
+// cease ends the writing end at once: what has not left yet never will.
+func (s *stream) cease() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sendEnd = true
+	for i, p := range s.pieces {
+		if p.held != moving {
+			s.pieces = s.pieces[:i]
+			break
+		}
+	}
+}
+
+// lost reports whether a packet without data, such as a reset, gets lost, and
+// else how long it takes.
+func (s *stream) lost() (delay time.Duration, lost bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fate := s.route.fate(0)
+	return fate.delay, s.dead || fate.swallowed || fate.held == partitioned
 }
 
 // abandon closes the reading end. It reports whether data was left unread.
