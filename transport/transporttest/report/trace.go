@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Trace writes every record, one a line, in the order of time and then of text:
@@ -67,25 +71,34 @@ func (r *Report) lines() []line {
 }
 
 func (c *call) text(names []string) string {
-	return fmt.Sprintf("call %s #%d %s %q until %s status %d err %q ok %t attempts %d deadline %s degraded %t",
-		names[c.client], c.n, names[c.service], names[c.route], offset(c.end), c.status, names[c.err], c.ok, c.attempts,
-		offset(c.deadline), c.degraded)
+	return fmt.Sprintf("call %s #%d %s %s until %s status %d err %s ok %t attempts %d deadline %s degraded %t",
+		word(names[c.client]), c.n, word(names[c.service]), word(names[c.route]), offset(c.end), c.status, word(names[c.err]),
+		c.ok, c.attempts, offset(c.deadline), c.degraded)
 }
 
 func (a *attempt) text(names []string) string {
-	return fmt.Sprintf("attempt %s #%d %s %s %s until %s status %d err %q ok %t",
-		names[a.client], a.n, names[a.kind], names[a.service], names[a.replica], offset(a.end), a.status, names[a.err], a.ok)
+	return fmt.Sprintf("attempt %s #%d %s %s %s until %s status %d err %s ok %t",
+		word(names[a.client]), a.n, word(names[a.kind]), word(names[a.service]), word(names[a.replica]), offset(a.end), a.status,
+		word(names[a.err]), a.ok)
 }
 
 func (s *served) text(names []string) string {
 	return fmt.Sprintf("served %s %s until %s status %d late %t work %s",
-		names[s.service], names[s.replica], offset(s.end), s.status, s.late, offset(s.work))
+		word(names[s.service]), word(names[s.replica]), offset(s.end), s.status, s.late, offset(s.work))
 }
 
 type eventLine Event
 
 func (e eventLine) text([]string) string {
-	return fmt.Sprintf("event %s %q %q", e.Kind, e.Subject, e.Detail)
+	return fmt.Sprintf("event %s %s %s", word(e.Kind), word(e.Subject), word(e.Detail))
+}
+
+// word writes s as one word, in quotes if it is none.
+func word(s string) string {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '"' || r == utf8.RuneError || !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 // offset writes t in seconds to the nanosecond.
