@@ -119,12 +119,12 @@ func (n *Network) inflict(f *activeFault) (end func()) {
 	switch f.Kind {
 	case Crash:
 		n.each(f.On, func(h *Host) { n.crash(h, f.Silent) })
-		return func() { n.each(f.On, (*Host).begin) }
+		return func() { n.each(f.On, (*Host).bringUp) }
 	case Restart:
-		n.each(f.On, func(h *Host) { n.wg.Go(h.stop) })
+		n.each(f.On, func(h *Host) { h.keepDown(); n.wg.Go(h.stop) })
 		return func() {
 			n.each(f.On, func(h *Host) {
-				n.wg.Go(func() { h.wait(); h.begin() })
+				n.wg.Go(func() { h.wait(); h.bringUp() })
 			})
 		}
 	case Pause:
@@ -134,11 +134,10 @@ func (n *Network) inflict(f *activeFault) (end func()) {
 			n.release()
 		}
 	case ClockJump:
-		n.each(f.On, func(h *Host) { h.setClock(f.Jump) })
-		return func() { n.each(f.On, func(h *Host) { h.setClock(0) }) }
+		n.each(f.On, func(h *Host) { h.moveClock(f.Jump) })
+		return func() { n.each(f.On, func(h *Host) { h.moveClock(-f.Jump) }) }
 	case CPU:
-		n.each(f.On, func(h *Host) { h.setCPU(newCPU(f.Cores)) })
-		return n.enforce(f, func() { n.each(f.On, func(h *Host) { h.setCPU(nil) }) })
+		return n.enforce(f, n.contend(f))
 	case Queue:
 		return n.queueUp(f)
 	case BlackHole:
@@ -165,6 +164,7 @@ func (n *Network) each(name string, do func(*Host)) {
 }
 
 func (n *Network) crash(h *Host, silent bool) {
+	h.keepDown()
 	n.event("crash", h.name, "")
 	h.kill(ErrCrashed, silent)
 }

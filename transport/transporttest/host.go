@@ -21,10 +21,12 @@ type Host struct {
 	process *Process // nil before the first
 	runs    int
 	off     bool          // the machine itself is gone
-	thaw    chan struct{} // closed when the pause ends; nil without one
+	down    int           // faults that keep the process from running
+	pauses  int           // faults that freeze it
+	thaw    chan struct{} // closed when the last pause ends; nil without one
 	offset  time.Duration // of the clock
-	cpu     *cpu          // set while requests share it
-	queues  []*queue
+	cpus    []*cpu        // what requests share; the newest counts
+	queues  []*queue      // likewise
 }
 
 // A Main is the program of a process. It runs until ctx ends, which asks it to
@@ -53,11 +55,12 @@ func (h *Host) Process() *Process {
 	return h.process
 }
 
-// begin starts the process unless one runs or the network is over.
+// begin starts the process unless one runs, a fault keeps it down, or the
+// network is over.
 func (h *Host) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.process != nil && !h.process.over() || h.net.ctx.Err() != nil {
+	if h.process != nil && !h.process.over() || h.down > 0 || h.net.ctx.Err() != nil {
 		return
 	}
 	h.off = false
@@ -68,6 +71,21 @@ func (h *Host) begin() {
 	if h.runs > 1 {
 		h.net.event(report.Restart, h.name, "")
 	}
+}
+
+// keepDown keeps the process from being started until as many calls of bringUp.
+func (h *Host) keepDown() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.down++
+}
+
+// bringUp starts the process unless something else keeps it down.
+func (h *Host) bringUp() {
+	h.mu.Lock()
+	h.down--
+	h.mu.Unlock()
+	h.begin()
 }
 
 // kill ends the process at once. Others see its connections reset; silently,
@@ -95,22 +113,21 @@ func (h *Host) wait() {
 	}
 }
 
-// pause freezes the process until resume.
+// pause freezes the process until as many calls of resume.
 func (h *Host) pause() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.thaw == nil {
+	if h.pauses++; h.thaw == nil {
 		h.thaw = make(chan struct{})
 	}
 }
 
 func (h *Host) resume() {
 	h.mu.Lock()
-	thaw := h.thaw
-	h.thaw = nil
-	h.mu.Unlock()
-	if thaw != nil {
-		close(thaw)
+	defer h.mu.Unlock()
+	if h.pauses--; h.pauses == 0 {
+		close(h.thaw)
+		h.thaw = nil
 	}
 }
 
@@ -130,10 +147,11 @@ func (h *Host) isOff() bool {
 	return h.off
 }
 
-func (h *Host) setClock(offset time.Duration) {
+// moveClock sets the host's clock forward by d, backward if negative.
+func (h *Host) moveClock(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.offset = offset
+	h.offset += d
 }
 
 // is reports whether name means this host: its own name, its service's, or all.

@@ -207,12 +207,14 @@ func (n *Network) sortedHosts() []*Host {
 // machine with an idle process, from which calls can be made.
 func (n *Network) Host(name string) *Host {
 	n.mu.Lock()
-	h := n.hosts[name]
+	h, known := n.hosts[name], true
 	if h == nil {
-		h = n.addHost(name, "", nil)
+		h, known = n.addHost(name, "", nil), false
 	}
 	n.mu.Unlock()
-	h.begin()
+	if !known {
+		h.begin()
+	}
 	return h
 }
 

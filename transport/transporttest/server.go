@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,10 +43,26 @@ func (s plainServer) Serve(l net.Listener) error {
 // itself; programs that have their own server wrap their handler.
 func (p *Process) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.enter() {
+			return
+		}
+		defer p.host.net.wg.Done()
 		s := &serving{ResponseWriter: w, process: p, begin: p.host.net.Since(), request: requestName(r), cut: -1}
 		defer s.end(r)
 		s.serve(r, next)
 	})
+}
+
+// enter counts a request that the network waits for at its end. It reports
+// false if the process has ended.
+func (p *Process) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cause != nil {
+		return false
+	}
+	p.host.net.wg.Add(1)
+	return true
 }
 
 // requestName tells requests apart in the same way in every run: by their
@@ -144,24 +161,48 @@ func (s *serving) gaveUp(err error) bool {
 // it too and a [CPU] fault makes them share. It returns early with the cause
 // if ctx ends.
 func (p *Process) Work(ctx context.Context, d time.Duration) error {
-	p.host.mu.Lock()
-	cpu := p.host.cpu
-	p.host.mu.Unlock()
-	if cpu == nil {
-		return p.sleep(ctx, d)
+	if c := p.host.cpu(); c != nil {
+		return c.work(ctx, d)
 	}
-	return cpu.work(ctx, d)
+	return p.sleep(ctx, d)
 }
 
-// setCPU makes requests share c from now on; nil ends that.
-func (h *Host) setCPU(c *cpu) {
+// cpu returns what the host's requests share, or nil.
+func (h *Host) cpu() *cpu {
 	h.mu.Lock()
-	before := h.cpu
-	h.cpu = c
-	h.mu.Unlock()
-	if before != nil {
-		before.release()
+	defer h.mu.Unlock()
+	if len(h.cpus) == 0 {
+		return nil
 	}
+	return h.cpus[len(h.cpus)-1]
+}
+
+// contend makes the requests of every host that f falls upon share its cores,
+// and returns what ends that.
+func (n *Network) contend(f *activeFault) (end func()) {
+	var ends []func()
+	n.each(f.On, func(h *Host) {
+		c := newCPU(f.Cores)
+		h.mu.Lock()
+		h.cpus = append(h.cpus, c)
+		h.mu.Unlock()
+		ends = append(ends, func() {
+			h.mu.Lock()
+			h.cpus = without(h.cpus, c)
+			h.mu.Unlock()
+			c.release()
+		})
+	})
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+}
+
+// without returns a copy of all in which one is missing.
+func without[T comparable](all []T, one T) []T {
+	return slices.DeleteFunc(slices.Clone(all), func(o T) bool { return o == one })
 }
 
 // end records what became of the request.
@@ -308,12 +349,7 @@ func (n *Network) queueUp(f *activeFault) (end func()) {
 		h.mu.Unlock()
 		ends = append(ends, func() {
 			h.mu.Lock()
-			for i, one := range h.queues {
-				if one == q {
-					h.queues = append(h.queues[:i:i], h.queues[i+1:]...)
-					break
-				}
-			}
+			h.queues = without(h.queues, q)
 			h.mu.Unlock()
 			q.release()
 		})
