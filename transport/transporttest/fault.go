@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -254,8 +255,11 @@ func (f Fault) Validate() error {
 	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
 		bad("status %d: want 200 to 599", f.Status)
 	}
-	if f.Rate < 0 || f.Bytes < 0 || f.Workers < 0 || f.Cores < 0 {
-		bad("rate %d, bytes %d, workers %d, cores %g: must not be negative", f.Rate, f.Bytes, f.Workers, f.Cores)
+	if f.Rate < 0 || f.Bytes < 0 || f.Workers < 0 {
+		bad("rate %d, bytes %d, workers %d: must not be negative", f.Rate, f.Bytes, f.Workers)
+	}
+	if !(f.Cores >= 0 && f.Cores <= math.MaxFloat64) {
+		bad("cores %g: want a number above 0", f.Cores)
 	}
 	for _, d := range []dist.Dist{f.Latency, f.Work} {
 		if isSet(d) {

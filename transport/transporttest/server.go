@@ -1,12 +1,16 @@
 package transporttest
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/random"
@@ -21,11 +25,21 @@ type httpServer interface {
 	Close() error
 }
 
-func newServer(h http.Handler, cfg serviceConfig) (httpServer, error) {
+func newServer(tb testing.TB, h http.Handler, cfg serviceConfig) (httpServer, error) {
 	if cfg.plain {
-		return plainServer{&http.Server{Handler: h, Protocols: cfg.protocol, ReadHeaderTimeout: time.Minute}}, nil
+		return plainServer{&http.Server{
+			Handler: h, Protocols: cfg.protocol, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(logTo{tb}, "", 0),
+		}}, nil
 	}
 	return transport.NewServer(h, append([]transport.ServerOption{transport.WithServerProtocols(cfg.protocol)}, cfg.server...)...)
+}
+
+// logTo writes to the log of a test.
+type logTo struct{ tb testing.TB }
+
+func (l logTo) Write(b []byte) (int, error) {
+	l.tb.Logf("%s", bytes.TrimSpace(b))
+	return len(b), nil
 }
 
 // plainServer is a server of net/http that ends without an error.
@@ -252,6 +266,14 @@ func (s *serving) Write(b []byte) (int, error) {
 	_, _ = s.ResponseWriter.Write(b[:s.cut])                 // the connection is about to break anyway
 	_ = http.NewResponseController(s.ResponseWriter).Flush() // so that the caller sees a part
 	panic(http.ErrAbortHandler)
+}
+
+// Flush implements http.Flusher, for handlers that ask for it.
+func (s *serving) Flush() { _ = http.NewResponseController(s.ResponseWriter).Flush() }
+
+// Hijack implements http.Hijacker, for handlers that ask for it.
+func (s *serving) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(s.ResponseWriter).Hijack()
 }
 
 // Unwrap is for http.ResponseController.

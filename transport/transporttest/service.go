@@ -139,7 +139,7 @@ func (p *Process) serve(ctx context.Context, newHandler func(*Process) http.Hand
 	if err != nil {
 		return err
 	}
-	srv, err := newServer(handler, cfg)
+	srv, err := newServer(p.host.net.tb, handler, cfg)
 	if err != nil {
 		return err
 	}
