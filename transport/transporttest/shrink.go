@@ -61,7 +61,7 @@ func (s *shrinker) summary(before, after int) string {
 
 // faults looks for fewer faults that fail, and then for shorter ones.
 func (s *shrinker) faults(all []Fault, run func([]Fault) error) []Fault {
-	least := s.fewerFaults(all, run)
+	least := slices.Clone(s.fewerFaults(all, run))
 	for i := range least {
 		least[i].For = s.shorter(least[i].For, func(d time.Duration) error {
 			some := slices.Clone(least)
@@ -134,11 +134,11 @@ func reduce[T any](all []T, parts int, fails func([]T) bool) (some []T, next int
 	return nil, 0
 }
 
-// describe lists faults as JSON and as Go.
-func describe(faults []Fault) string {
+// describe writes plain data as JSON and as Go.
+func describe(v any) string {
 	var b strings.Builder
-	b.WriteString(indentJSON(faults))
+	b.WriteString(indentJSON(v))
 	b.WriteString("\n\n")
-	b.WriteString(goLiteral(faults))
+	b.WriteString(goLiteral(v))
 	return b.String()
 }

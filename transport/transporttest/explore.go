@@ -1,0 +1,109 @@
+package transporttest
+
+import (
+	"cmp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/transporttest/report"
+)
+
+// Explore runs the scenarios that scenario makes for the seeds 1 to seeds, on
+// all processors, and has check look at each report. A scenario without a seed
+// gets the one that it was made for.
+//
+// Each seed is a subtest, and what Explore says of a failure is what [Seeds]
+// does: check's error, the seed and the command that runs it alone, and the
+// timeline. Of a scenario that fails, GABION_SHRINK=1 or [WithShrink] looks for
+// fewer faults, then for shorter ones, and then for fewer and shorter loads,
+// services and replicas; the smallest is printed as JSON and as Go.
+//
+//	func TestCartSurvives(t *testing.T) {
+//		space := transporttest.FaultSpace{On: []string{"pricing-1", "pricing-2"}}
+//		transporttest.Explore(t, 1000, func(seed uint64) transporttest.Scenario {
+//			return transporttest.Scenario{
+//				Services: []transporttest.ServiceSpec{{Name: "cart", Replicas: 2}, {Name: "pricing", Replicas: 3}},
+//				Loads:    []load.Load{{Client: "web", Service: "cart", Rate: 20, For: 20 * time.Second}},
+//				Faults:   transporttest.RandomFaults(seed, 5, space),
+//			}
+//		}, func(r *report.Report) error {
+//			if got, want := r.Success, 0.999; got < want {
+//				return fmt.Errorf("success %v, want at least %v", got, want)
+//			}
+//			return nil
+//		}, transporttest.WithHandler("cart", newCart))
+//	}
+func Explore(t *testing.T, seeds int, scenario func(seed uint64) Scenario, check func(*report.Report) error, opts ...RunOption) {
+	t.Helper()
+	cfg := newRunConfig(t, opts)
+	name := t.Name()
+	overSeeds(t, seeds, func(t *testing.T, seed uint64) {
+		t.Helper()
+		s := scenario(seed)
+		s.Seed = cmp.Or(s.Seed, seed)
+		s.Name = cmp.Or(s.Name, name)
+		fails := func(s Scenario) error {
+			_, err := s.try(name, cfg, check)
+			return err
+		}
+		if err := s.ready(cfg); err != nil {
+			t.Fatalf("the scenario of seed %d: %v", seed, err)
+		}
+		err := fails(s)
+		if err == nil {
+			return
+		}
+		t.Error(failure(name, seed, err))
+		if !cfg.shrink {
+			t.Log(shrinkHint)
+			return
+		}
+		shrinker := newShrinker(t, err)
+		least := shrinker.scenario(s, fails)
+		t.Logf("%s\n%s", shrinker.summary(len(s.Faults), len(least.Faults)), describe(least))
+	})
+}
+
+// scenario looks for a smaller scenario that fails.
+func (s *shrinker) scenario(all Scenario, run func(Scenario) error) Scenario {
+	least := all.clone()
+	try := func(change func(*Scenario)) error {
+		c := least.clone()
+		change(&c)
+		if c.Validate() == nil {
+			return run(c)
+		}
+		return nil // what is not valid is no failure of what is tested
+	}
+	keep := func(change func(*Scenario)) bool {
+		ok := s.same(func() error { return try(change) })
+		if ok {
+			change(&least)
+		}
+		return ok
+	}
+	least.Faults = s.faults(least.Faults, func(some []Fault) error {
+		return try(func(c *Scenario) { c.Faults = some })
+	})
+	least.Duration = s.shorter(least.Duration, func(d time.Duration) error {
+		return try(func(c *Scenario) { c.Duration = d })
+	})
+	for i := len(least.Loads) - 1; i >= 0; i-- {
+		keep(func(c *Scenario) { c.Loads = slices.Delete(c.Loads, i, i+1) })
+	}
+	for i := range least.Loads {
+		least.Loads[i].For = s.shorter(least.Loads[i].For, func(d time.Duration) error {
+			return try(func(c *Scenario) { c.Loads[i].For = d })
+		})
+	}
+	for i := len(least.Services) - 1; i >= 0; i-- {
+		if keep(func(c *Scenario) { c.Services = slices.Delete(c.Services, i, i+1) }) {
+			continue
+		}
+		fewer := func(c *Scenario) { c.Services[i].Replicas = c.Services[i].replicas() - 1 }
+		for least.Services[i].replicas() > 1 && keep(fewer) {
+		}
+	}
+	return least
+}
