@@ -9,7 +9,9 @@ import (
 	"github.com/gabion-go/gabion/transport/transporttest/load"
 )
 
-// Config says what is run. It is plain data; a zero field means its default.
+// Config says what is run. It is plain data; a zero field means its default. In
+// JSON the names are in lower case, durations are strings such as "10s", and an
+// unknown name is an error.
 type Config struct {
 	// Name of the run, for the report.
 	Name string
@@ -39,15 +41,15 @@ type Config struct {
 // Clients are clients of one kind, each with a state of its own.
 type Clients struct {
 	// Name is what Load.Client refers to. Required.
-	Name string
+	Name string `json:"name,omitzero"`
 	// Count is how many there are. Default 1.
-	Count int
+	Count int `json:"count,omitzero"`
 	// Policy of the calls. ResponseBytes, and what concerns bodies, has no
 	// meaning here.
-	Policy transport.Policy
+	Policy transport.Policy `json:"policy,omitzero"`
 	// Picker names one of the pickers given by [WithPicker], which then chooses
 	// in place of Policy.Balance, without ejection. Default none.
-	Picker string
+	Picker string `json:"picker,omitzero"`
 }
 
 // The kinds of servers.
@@ -66,41 +68,42 @@ const (
 type Servers struct {
 	// Service that they serve, together with other groups of that name.
 	// Required.
-	Service string
+	Service string `json:"service,omitzero"`
 	// Name of the group; its servers are called Name-0 and so on. Default
 	// Service.
-	Name string
+	Name string `json:"name,omitzero"`
 	// Count is how many there are. Default 1.
-	Count int
+	Count int `json:"count,omitzero"`
 	// Weight is as in discovery.Instance.
-	Weight int
+	Weight int `json:"weight,omitzero"`
 	// Kind is Delay, Sharing or Queue. Default Delay.
-	Kind string
+	Kind string `json:"kind,omitzero"`
 	// Time is how long a request takes a server, or one core, that does nothing
 	// else. Default 0.
-	Time dist.Dist
+	Time dist.Dist `json:"time,omitzero"`
 
 	// Cores of a Sharing server that are its own, which may be a fraction.
 	// Default 1.
-	Cores float64
+	Cores float64 `json:"cores,omitzero"`
 	// Burst is how many cores a Sharing server gets while its neighbours on the
 	// machine are idle. Default Cores.
-	Burst float64
+	Burst float64 `json:"burst,omitzero"`
 	// Busy and Idle are for how long the neighbours are so, in turns, beginning
 	// with a part of Idle. Default 0: they always are idle.
-	Busy, Idle dist.Dist
+	Busy dist.Dist `json:"busy,omitzero"`
+	Idle dist.Dist `json:"idle,omitzero"`
 
 	// Workers of a Queue server. Default 1.
-	Workers int
+	Workers int `json:"workers,omitzero"`
 	// Backlog is how many requests may wait for a worker. One more is answered
 	// 503 at once. Default 0, without bound; negative is none.
-	Backlog int
+	Backlog int `json:"backlog,omitzero"`
 
 	// Limit puts an adaptive limiter in front. Default nil, none.
-	Limit *limit.Settings
+	Limit *limit.Settings `json:"limit,omitzero"`
 	// Cancels says that work ends when its caller has given up or the call's
 	// time is over. Default false: it runs on, for nobody.
-	Cancels bool
+	Cancels bool `json:"cancels,omitzero"`
 }
 
 // Lists says how clients learn of servers that come and go. Each starts with

@@ -32,10 +32,10 @@ type optionFunc func(*run)
 
 func (f optionFunc) apply(r *run) { f(r) }
 
-// WithPicker makes a picker known that Clients.Picker can name. make is called
-// once for each client and service.
-func WithPicker(name string, make func(View, rand.Source) Picker) Option {
-	return optionFunc(func(r *run) { r.pickers[name] = make })
+// WithPicker makes a picker known that Clients.Picker can name. newPicker is
+// called once for each client and service.
+func WithPicker(name string, newPicker func(View, rand.Source) Picker) Option {
+	return optionFunc(func(r *run) { r.pickers[name] = newPicker })
 }
 
 // WithProgress calls f about a hundred times in the course of a run, with the
@@ -152,11 +152,6 @@ func (r *run) build() error {
 		r.addChange(i)
 	}
 	return nil
-}
-
-// source returns a source of its own for one use.
-func (r *run) source(use string, numbers ...uint64) rand.Source {
-	return random.New(random.Hash(r.Seed, use, numbers...))
 }
 
 // chance returns a number in [0, 1) for one decision.

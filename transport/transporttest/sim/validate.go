@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -136,6 +137,4 @@ func (h *Change) concerns(g Servers) bool {
 }
 
 // absent reports whether d was left out.
-func absent(d dist.Dist) bool {
-	return d.Kind == "" && d.Mean == 0 && d.Max == 0 && d.Min == 0 && len(d.Quantiles) == 0 && d.File == ""
-}
+func absent(d dist.Dist) bool { return reflect.ValueOf(d).IsZero() }
