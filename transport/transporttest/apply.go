@@ -2,6 +2,7 @@ package transporttest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -52,6 +53,9 @@ func (n *Network) check(f Fault) error {
 			return fmt.Errorf("file %q has not been read: see dist.Dist.Load", d.File)
 		}
 	}
+	if f.registry() && f.On != Everyone && n.service(f.On) == nil {
+		return fmt.Errorf("there is no service %q: services are %v", f.On, n.serviceNames())
+	}
 	for _, name := range []string{f.On, f.From, f.To} {
 		if !n.knows(name) {
 			return fmt.Errorf("there is no host or service %q: hosts are %v", name, n.hostNames())
@@ -64,6 +68,18 @@ func (n *Network) knows(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return name == "" || name == Everyone || name == registryHost || n.hosts[name] != nil || n.services[name] != nil
+}
+
+func (n *Network) service(name string) *Service {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.services[name]
+}
+
+func (n *Network) serviceNames() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Sorted(maps.Keys(n.services))
 }
 
 func (n *Network) hostNames() []string {

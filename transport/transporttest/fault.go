@@ -197,6 +197,9 @@ var kinds = map[Kind]struct {
 
 func (f Fault) link() bool { return kinds[f.Kind].link }
 
+// registry reports whether f falls upon the registry.
+func (f Fault) registry() bool { return strings.HasPrefix(string(f.Kind), "registry-") }
+
 // fields are the ones that are set, beside those that every kind may have.
 func (f Fault) fields() []string {
 	var set []string

@@ -125,13 +125,15 @@ func TestFaultOnNobody(t *testing.T) {
 			{Kind: transporttest.Crash, On: "pircing"},
 			{Kind: transporttest.Partition, From: "pircing"},
 			{Kind: transporttest.Partition, To: "pircing"},
+			{Kind: transporttest.RegistryEmpty, On: "pircing"},
+			{Kind: transporttest.RegistryEmpty, On: "pricing-1"}, // it knows services
 		} {
 			text := fatal(t, func(n *transporttest.Network) {
 				n.Serve("pricing", 1, hello)
 				n.Fault(f)
 			})
-			if !strings.Contains(text, `"pircing"`) || !strings.Contains(text, "pricing-1") {
-				t.Errorf("%v: got %q, want it to name both", f, text)
+			if !strings.Contains(text, "there is no ") || !strings.Contains(text, "[pricing") {
+				t.Errorf("%v: got %q, want it to say who is there", f, text)
 			}
 		}
 	})

@@ -40,6 +40,7 @@ type entry struct {
 	seen    time.Time // when its process was last heard
 	missing bool      // not heard for the time to live
 	left    bool      // deregistered
+	silent  bool      // nobody speaks for it any more
 }
 
 func newRegistry(n *Network) *registry {
@@ -62,12 +63,12 @@ func (r *registry) touchLocked() {
 	r.changed = make(chan struct{})
 }
 
-// reachable returns why p cannot talk to the registry, or nil.
-func (r *registry) reachable(p *Process) error {
+// reachable returns why p cannot talk to the registry about service, or nil.
+func (r *registry) reachable(p *Process, service string) error {
 	if err := p.gone(); err != nil {
 		return err
 	}
-	if p.host.frozen() != nil || r.fault(RegistryOutage, p.host.service) != nil {
+	if p.host.frozen() != nil || r.fault(RegistryOutage, service) != nil {
 		return ErrRegistryDown
 	}
 	for _, a := range *r.net.faults.Load() {
@@ -100,7 +101,7 @@ func (r *registry) list(service string) []discovery.Instance {
 		}
 	}
 	discovery.Sort(list)
-	return r.distort(service, list)
+	return discovery.CloneList(r.distort(service, list))
 }
 
 // distort makes of a true list what the faults in force make of it.
@@ -159,7 +160,7 @@ func (r *registry) look() {
 	defer r.mu.Unlock()
 	now, change := time.Now(), false
 	for id, e := range r.entries {
-		if r.reachable(e.process) == nil {
+		if !e.silent && r.reachable(e.process, e.Service) == nil {
 			e.seen = now
 			status := e.ask()
 			change = change || e.missing || status != e.last
@@ -169,7 +170,7 @@ func (r *registry) look() {
 		if now.Sub(e.seen) >= r.net.cfg.ttl && !e.missing {
 			e.missing, change = true, true
 		}
-		if e.process.over() && e.missing {
+		if e.missing && (e.silent || e.process.over()) {
 			delete(r.entries, id) // a process does not come back under its ID
 		}
 	}
@@ -199,6 +200,14 @@ func (r *registry) add(e *entry) {
 		r.net.wg.Go(r.watchOver)
 	}
 	r.touchLocked()
+}
+
+// silence notes that e is no longer spoken for; it is listed until its time to
+// live is over.
+func (r *registry) silence(e *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.silent = true
 }
 
 func (r *registry) remove(e *entry) {
@@ -243,7 +252,7 @@ func (b *backend) Register(_ context.Context, in discovery.Instance, status disc
 	if b.ctx.Err() != nil {
 		return nil, discovery.ErrClosed
 	}
-	r := &registration{backend: b, entry: &entry{Instance: in, process: b.process, status: status}, left: make(chan struct{})}
+	r := &registration{backend: b, entry: &entry{Instance: in.Clone(), process: b.process, status: status}, left: make(chan struct{})}
 	b.wg.Go(r.keep)
 	return r, nil
 }
@@ -263,8 +272,9 @@ type registration struct {
 // changes of its status on.
 func (r *registration) keep() {
 	reg := r.backend.process.host.net.registry
+	defer reg.silence(r.entry)
 	for announced := false; ; {
-		if err := reg.reachable(r.backend.process); !announced {
+		if err := reg.reachable(r.backend.process, r.entry.Service); !announced {
 			r.set(err)
 			if announced = err == nil; announced {
 				reg.add(r.entry)
@@ -317,7 +327,7 @@ func (r *registration) Deregister(ctx context.Context) error {
 	process := r.backend.process
 	reg := process.host.net.registry
 	for {
-		err := reg.reachable(process)
+		err := reg.reachable(process, r.entry.Service)
 		if err == nil {
 			reg.remove(r.entry)
 			return nil
@@ -363,7 +373,7 @@ func (w *watch) run(ctx context.Context, yield func([]discovery.Instance, error)
 		reg.mu.Lock()
 		changed := reg.changed
 		reg.mu.Unlock()
-		if err := reg.reachable(w.backend.process); err != nil {
+		if err := reg.reachable(w.backend.process, w.service); err != nil {
 			w.known = false
 			if !yield(nil, err) || !pauseFor(ctx, w.jitter(beat)) {
 				return
