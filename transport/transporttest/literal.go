@@ -45,24 +45,27 @@ func writeGo(b *strings.Builder, v reflect.Value, indent string, typed bool) {
 	}
 }
 
-// writeComposite writes what is between braces, one element a line if those are
-// composite themselves.
+// writeComposite writes what is between braces, one element a line if one needs
+// it.
 func writeComposite(b *strings.Builder, v reflect.Value, indent string) {
 	elements := elementsOf(v)
-	lines := slices.ContainsFunc(elements, func(e element) bool { return e.composite() && e.name == "" }) ||
-		slices.ContainsFunc(elements, func(e element) bool { return e.value.Kind() == reflect.Slice && e.manyLines() })
+	lines := slices.ContainsFunc(elements, element.needsLine)
+	inner := indent
+	if lines {
+		inner += "\t"
+	}
 	b.WriteString("{")
 	for i, e := range elements {
 		switch {
 		case lines:
-			b.WriteString("\n" + indent + "\t")
+			b.WriteString("\n" + inner)
 		case i > 0:
 			b.WriteString(", ")
 		}
 		if e.name != "" {
 			b.WriteString(e.name + ": ")
 		}
-		writeGo(b, e.value, indent+"\t", v.Kind() == reflect.Struct)
+		writeGo(b, e.value, inner, v.Kind() == reflect.Struct)
 		if lines {
 			b.WriteString(",")
 		}
@@ -79,13 +82,12 @@ type element struct {
 	value reflect.Value
 }
 
-func (e element) composite() bool {
-	return e.value.Kind() == reflect.Struct || e.value.Kind() == reflect.Slice || e.value.Kind() == reflect.Map
-}
-
-func (e element) manyLines() bool {
-	kind := e.value.Type().Elem().Kind()
-	return kind == reflect.Struct || kind == reflect.Slice
+// needsLine reports whether e is a struct in a list, or a list of structs.
+func (e element) needsLine() bool {
+	if e.value.Kind() == reflect.Slice {
+		return e.value.Type().Elem().Kind() == reflect.Struct
+	}
+	return e.name == "" && e.value.Kind() == reflect.Struct
 }
 
 func elementsOf(v reflect.Value) []element {
