@@ -78,6 +78,16 @@ func (c *conn) Close() error {
 	return nil
 }
 
+// CloseWrite ends what this end sends, as that of net.TCPConn does; reading goes
+// on.
+func (c *conn) CloseWrite() error {
+	if err := c.process.gone(); err != nil {
+		return c.error("close", err)
+	}
+	c.out.finish()
+	return nil
+}
+
 // abort breaks the connection at this end now and at the other a moment later;
 // silently, the other end does not notice.
 func (c *conn) abort(after time.Duration, silent bool) {

@@ -326,7 +326,7 @@ func TestClockJump(t *testing.T) {
 			transporttest.Test(t, func(t *testing.T, n *transporttest.Network) {
 				p.serve(n, "server", 1, func(p *transporttest.Process) http.Handler {
 					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-						io.WriteString(w, p.Now().Sub(time.Now()).String())
+						io.WriteString(w, time.Until(p.Now()).String())
 					})
 				})
 				client := n.Host("client").Process()
@@ -353,7 +353,7 @@ func TestClockJump(t *testing.T) {
 						t.Errorf("at %v: Date is %v off, want %v (%v)", step.at, off, step.want, err)
 					}
 					if now := client.Now(); !now.Equal(time.Now()) {
-						t.Errorf("at %v: the client's clock is %v off", step.at, now.Sub(time.Now()))
+						t.Errorf("at %v: the client's clock is %v off", step.at, time.Until(now))
 					}
 				}
 			})

@@ -234,6 +234,20 @@ func (n *Network) host(name string) *Host {
 	return n.hosts[name]
 }
 
+// remember keeps a connection, given by one of its ends.
+func (n *Network) remember(c *conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.conns[c.id] = [2]*conn{c, c.peer}
+}
+
+// drop is the opposite of remember.
+func (n *Network) drop(c *conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.conns, c.id)
+}
+
 // forget drops a connection that both ends have closed.
 func (n *Network) forget(c *conn) {
 	n.mu.Lock()

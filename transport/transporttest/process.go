@@ -232,6 +232,21 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// offer puts a connection into the listener's backlog.
+func (l *listener) offer(c *conn) error {
+	l.process.mu.Lock() // shut comes after the port has been given up
+	defer l.process.mu.Unlock()
+	if l.process.listeners[l.port] != l {
+		return syscall.ECONNREFUSED
+	}
+	select {
+	case l.arrived <- c:
+		return nil
+	default:
+		return errBacklog
+	}
+}
+
 func (l *listener) Close() error {
 	l.process.mu.Lock()
 	if l.process.listeners[l.port] == l {

@@ -215,15 +215,10 @@ func (h *Host) accept(from *Process, there, back *route, port string) (net.Conn,
 	client := &conn{id: there.id, process: from, in: down, out: up, dialled: true, local: here, remote: l.addr}
 	server := &conn{id: there.id, process: p, in: up, out: down, local: l.addr, remote: here}
 	client.peer, server.peer = server, client
-	select {
-	case <-l.closed:
-		return nil, syscall.ECONNREFUSED
-	case l.arrived <- server:
-	default:
-		return nil, errBacklog
+	h.net.remember(client)
+	if err := l.offer(server); err != nil {
+		h.net.drop(client)
+		return nil, err
 	}
-	h.net.mu.Lock()
-	h.net.conns[there.id] = [2]*conn{client, server}
-	h.net.mu.Unlock()
 	return client, nil
 }
