@@ -52,7 +52,7 @@ func childMain(args []string) error {
 		return err
 	}
 	self := "http://" + l.Addr().String()
-	n, err := newNode(store, peerFiles(dir, store.ID()), func() string { return self }, &http.Client{Transport: &http.Transport{}}, NewPricing(client), NewInventory(client), log)
+	n, err := newNode(Config{Store: store, Peers: &http.Client{Transport: &http.Transport{}}}, peerFiles(dir, store.ID()), func() string { return self }, NewPricing(client), NewInventory(client), log)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (r *replica) start(run bool) {
 		t.Fatal(err)
 	}
 	r.client = &http.Client{Transport: &http.Transport{}}
-	if r.node, err = newNode(r.store, r.peers, r.self, r.client, r.fleet.market, r.fleet.market, slog.New(slog.DiscardHandler)); err != nil {
+	if r.node, err = newNode(Config{Store: r.store, Peers: r.client}, r.peers, r.self, r.fleet.market, r.fleet.market, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()

@@ -53,6 +53,7 @@ type Replicator struct {
 	self   func() string // where this replica answers, empty if not known
 	client *http.Client
 	log    *slog.Logger
+	rand   rand.Source // nil for the runtime's
 }
 
 // NewReplicator returns a Replicator that talks to peers through client. self
@@ -68,7 +69,7 @@ func NewReplicator(store *Store, clock *Clock, peers Peers, self func() string, 
 // Run reads the peers' logs again and again until ctx ends, and returns nil.
 func (r *Replicator) Run(ctx context.Context) error {
 	for {
-		pause := time.NewTimer(pullEvery + rand.N(pullEvery/10))
+		pause := time.NewTimer(pullEvery + r.upTo(pullEvery/10))
 		select {
 		case <-pause.C:
 			_ = r.Sync(ctx) // the roster logs it; the next round tries again
@@ -77,6 +78,14 @@ func (r *Replicator) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// upTo returns a duration from 0 to d, so that replicas do not read in step.
+func (r *Replicator) upTo(d time.Duration) time.Duration {
+	if r.rand == nil {
+		return rand.N(d)
+	}
+	return time.Duration(rand.New(r.rand).Int64N(int64(d)))
 }
 
 // Sync reads the log of every visible peer to its end. The error joins those of
@@ -99,23 +108,24 @@ func (r *Replicator) CatchUp(ctx context.Context) error {
 	if met {
 		patience = reunion
 	}
-	over := time.After(patience)
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
+	over := time.Now().Add(patience)
 	for {
-		err := r.Sync(ctx) // not cut short by over: who answers is waited for
+		err := r.Sync(ctx) // not cut short: who answers is waited for
 		if err == nil && len(r.roster.known()) > 0 {
 			return nil
 		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-over:
-			if err == nil && met {
-				err = errors.New("cart: no other replica is visible")
-			}
+		if err == nil && met {
+			err = errors.New("cart: no other replica is visible")
+		}
+		if !time.Now().Before(over) {
 			return err
+		}
+		pause := time.NewTimer(50 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,20 +34,42 @@ type Config struct {
 	Replica int
 	// Options are further options of the service.
 	Options []gabion.Option
+
+	// Store keeps the carts. It stays the caller's to close. Default a file in
+	// DataDir.
+	Store *Store
+	// Peers is the client for calls to other replicas, which are chosen by
+	// address: nothing is to be balanced, and what fails is read from the log
+	// later. Default one of net/http.
+	Peers *http.Client
+	// Rand is the source of chance. Default the runtime's.
+	Rand rand.Source
+	// Now is the time of day. Default [time.Now].
+	Now func() time.Time
 }
 
 // Run serves one replica until ctx ends or the process is told to stop. It
 // becomes ready once it has read what its peers know, or nobody has answered
 // for a while.
 func Run(ctx context.Context, cfg Config) (err error) {
-	store, err := openIn(cfg)
-	if err != nil {
-		return err
+	if cfg.Store == nil {
+		file, openErr := openIn(cfg)
+		if openErr != nil {
+			return openErr
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		cfg.Store = file
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	client := peerClient()
-	defer client.CloseIdleConnections()
+	if cfg.Peers == nil {
+		cfg.Peers = peerClient()
+		defer cfg.Peers.CloseIdleConnections()
+	}
+	return run(ctx, cfg)
+}
 
+// run is Run once it is known what the replica works with.
+func run(ctx context.Context, cfg Config) error {
+	store := cfg.Store
 	var catchUp gabion.Hook // known once there is a service
 	opts := []gabion.Option{
 		// A neighbour that hangs is given up in time for another instance of
@@ -61,7 +84,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	dir := &directory{service: serviceName, self: store.ID(), log: s.Logger()}
-	n, err := newNode(store, dir.peers, selfOf(s), client,
+	n, err := newNode(cfg, dir.peers, selfOf(s),
 		NewPricing(s.Client(pricingName)), NewInventory(s.Client(inventoryName)), s.Logger())
 	if err != nil {
 		return errors.Join(err, s.Close())
@@ -92,8 +115,7 @@ func openIn(cfg Config) (*Store, error) {
 	return OpenStore(filepath.Join(cfg.DataDir, fmt.Sprintf("cart-%d.db", cfg.Replica)))
 }
 
-// peerClient returns a client for calls to one replica, chosen by address:
-// nothing is to be balanced, and what fails is read from the log later.
+// peerClient returns a client for calls to one replica.
 func peerClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 8,

@@ -39,23 +39,27 @@ type Store struct {
 	id string
 }
 
-// OpenStore opens the file at path, made if it is missing. It waits up to 5 s
-// for another process that holds it.
-func OpenStore(path string) (*Store, error) {
+// OpenStore opens the file at path, made if it is missing, and then with a random
+// ID. It waits up to 5 s for another process that holds it.
+func OpenStore(path string) (*Store, error) { return OpenStoreAs(path, rand.Text()) }
+
+// OpenStoreAs is [OpenStore] for those who choose the ID of a new store. No two
+// stores may have the same.
+func OpenStoreAs(path, id string) (*Store, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		return nil, fmt.Errorf("cart: open %q: %w", path, err)
 	}
 	db.MaxBatchDelay = batchDelay
 	s := &Store{db: db}
-	if err := db.Update(s.prepare); err != nil {
+	if err := db.Update(func(tx *bbolt.Tx) error { return s.prepare(tx, id) }); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("cart: prepare %q: %w", path, err)
 	}
 	return s, nil
 }
 
-func (s *Store) prepare(tx *bbolt.Tx) error {
+func (s *Store) prepare(tx *bbolt.Tx, id string) error {
 	for _, name := range [][]byte{bucketCarts, bucketChanges, bucketLatest, bucketCursors, bucketMeta} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
@@ -63,7 +67,7 @@ func (s *Store) prepare(tx *bbolt.Tx) error {
 	}
 	meta := tx.Bucket(bucketMeta)
 	if meta.Get(keyStore) == nil {
-		if err := meta.Put(keyStore, []byte(rand.Text())); err != nil {
+		if err := meta.Put(keyStore, []byte(id)); err != nil {
 			return err
 		}
 	}

@@ -114,6 +114,8 @@ type Store interface {
 	// that reservation; created is false. Other errors are ErrAlreadyOrdered,
 	// ErrKeyReused, *InsufficientError, *UnknownProductError, or of the store.
 	Reserve(ctx context.Context, req Request) (res Reservation, created bool, err error)
+	// Ping reports whether the store can be read.
+	Ping(ctx context.Context) error
 }
 
 // newOrder returns an order number like "G-7KQ2M-4XDWA-RTBZC". At 75 random

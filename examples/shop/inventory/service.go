@@ -22,6 +22,9 @@ type Config struct {
 	// DataDir is where the store is, made if it is missing. All replicas share
 	// one store. Default: where the process runs.
 	DataDir string
+	// Store keeps the stock and the reservations. It stays the caller's to close. Default
+	// a file in DataDir.
+	Store Store
 	// Replica tells this copy from the others, counting from 1.
 	Replica int
 	// Options are further options of the service.
@@ -29,21 +32,24 @@ type Config struct {
 }
 
 // Run serves the inventory until ctx ends or the process is told to stop.
-func Run(ctx context.Context, cfg Config) error {
-	store, err := openIn(ctx, cfg.DataDir)
-	if err != nil {
-		return err
+func Run(ctx context.Context, cfg Config) (err error) {
+	if cfg.Store == nil {
+		file, openErr := openIn(ctx, cfg.DataDir)
+		if openErr != nil {
+			return openErr
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		cfg.Store = file
 	}
 	opts := []gabion.Option{gabion.WithMeta("replica", strconv.Itoa(cfg.Replica))}
 	s, err := gabion.New("inventory", append(opts, cfg.Options...)...)
 	if err != nil {
-		return errors.Join(fmt.Errorf("inventory: %w", err), store.Close())
+		return fmt.Errorf("inventory: %w", err)
 	}
-	s.OnStop("store", func(context.Context) error { return store.Close() })
-	if _, err := s.Health().Add("store", store.Ping); err != nil {
+	if _, err := s.Health().Add("store", cfg.Store.Ping); err != nil {
 		return errors.Join(fmt.Errorf("inventory: %w", err), s.Close())
 	}
-	kit.Mount(s, Routes(store, s.Logger()))
+	kit.Mount(s, Routes(cfg.Store, s.Logger()))
 	return s.Run(ctx)
 }
 

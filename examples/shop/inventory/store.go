@@ -240,7 +240,7 @@ func scan(row interface{ Scan(...any) error }) (res Reservation, err error) {
 	return res, err
 }
 
-// Ping reports whether the store can be read.
+// Ping implements [Store].
 func (s *SQLiteStore) Ping(ctx context.Context) error { return s.db.Ping(ctx) }
 
 // Close closes the store.
