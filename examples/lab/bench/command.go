@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Exit statuses of [Main].
@@ -83,13 +82,12 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer, all []Ex
 
 // run makes the rows and shows the progress.
 func (e *Experiment) run(ctx context.Context, r Run, stderr io.Writer) ([]Row, error) {
-	p := newProgress(stderr)
-	defer p.clear()
-	start := time.Now()
-	r.Progress = func(format string, args ...any) {
-		p.tell("%s %4.0fs: %s", e.Name, time.Since(start).Seconds(), fmt.Sprintf(format, args...))
+	if !r.Quick {
+		fmt.Fprintf(stderr, "%s takes about %s\n", e.Name, takes(e.Takes))
 	}
-	r.Progress("begun, takes about %v", e.Takes)
+	p := showProgress(stderr, e.Name)
+	defer p.stop()
+	r.Progress = p.tell
 	return e.Run(ctx, r)
 }
 

@@ -43,8 +43,8 @@ type Run struct {
 	Policies []string
 	// Quick asks for a short form with fewer steps and less time, for tests.
 	Quick bool
-	// Progress tells where the run is. It is safe for concurrent use and never
-	// nil in a run that [Main] starts; [Run.Tell] minds nil.
+	// Progress tells where the run is, if it is not nil. It is safe for
+	// concurrent use, in bubbles of virtual time too.
 	Progress func(format string, args ...any)
 }
 

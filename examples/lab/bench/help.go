@@ -20,7 +20,7 @@ them in virtual time. The same seed gives the same figures.
 
 // overview lists the experiments, with the flags if help was asked for.
 func overview(w io.Writer, flags *flag.FlagSet, all []Experiment, help bool) {
-	fmt.Fprint(w, usage, "\nexperiments:\n")
+	fmt.Fprint(w, usage, "\nexperiments, and about how long they take:\n")
 	for _, e := range all {
 		fmt.Fprintf(w, "  %-20s %-64s %8s\n", e.Name, e.Title, takes(e.Takes))
 	}
@@ -35,7 +35,7 @@ func overview(w io.Writer, flags *flag.FlagSet, all []Experiment, help bool) {
 func explain(w io.Writer, flags *flag.FlagSet, e *Experiment) {
 	fmt.Fprintf(w, "%s: %s\n\n", e.Name, e.Title)
 	writeParagraphs(w, e.About)
-	fmt.Fprintf(w, "\nIt takes %s. Policies:\n", takes(e.Takes))
+	fmt.Fprintf(w, "\nIt takes about %s. Policies:\n", takes(e.Takes))
 	fmt.Fprint(w, wrap(strings.Join(e.Policies, ", "), "  "))
 	writeFlags(w, flags)
 }
@@ -51,11 +51,11 @@ func writeFlags(w io.Writer, flags *flag.FlagSet) {
 func takes(d time.Duration) string {
 	switch {
 	case d < time.Second:
-		return "< 1 s"
+		return "a moment"
 	case d < 2*time.Minute:
-		return fmt.Sprintf("~ %.0f s", d.Seconds())
+		return fmt.Sprintf("%.0f s", d.Seconds())
 	}
-	return fmt.Sprintf("~ %.0f min", d.Minutes())
+	return fmt.Sprintf("%.0f min", d.Minutes())
 }
 
 // writeParagraphs writes text with its lines broken anew.

@@ -5,34 +5,39 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// progress shows one line of state: rewritten in place on a terminal, and a
-// line of its own now and then elsewhere.
+// progress shows how far a run is: a line rewritten in place on a terminal, and
+// a line now and then elsewhere. What is to be shown may come from a bubble of
+// virtual time, so that only the goroutine which shows it reads the clock.
 type progress struct {
 	w        io.Writer
+	name     string
 	terminal bool
-	every    time.Duration
-
-	mu    sync.Mutex
-	last  time.Time
-	shown bool
+	start    time.Time
+	state    atomic.Pointer[string]
+	done     chan struct{}
+	wg       sync.WaitGroup
 }
 
 // How often a line is shown.
 const (
-	terminalEvery = 100 * time.Millisecond
-	plainEvery    = 2 * time.Second
+	terminalEvery = 200 * time.Millisecond
+	plainEvery    = 5 * time.Second
 )
 
 const eraseLine = "\r\x1b[K"
 
-func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, terminal: isTerminal(w), every: plainEvery}
+// showProgress begins to show the progress of what name says.
+func showProgress(w io.Writer, name string) *progress {
+	p := &progress{w: w, name: name, terminal: isTerminal(w), start: time.Now(), done: make(chan struct{})}
+	every := plainEvery
 	if p.terminal {
-		p.every = terminalEvery
+		every = terminalEvery
 	}
+	p.wg.Go(func() { p.show(every) })
 	return p
 }
 
@@ -45,16 +50,31 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// tell shows a state, unless the one before was shown a moment ago.
+// tell says what there is to show. It is safe for concurrent use.
 func (p *progress) tell(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	if now.Sub(p.last) < p.every {
+	p.state.Store(new(fmt.Sprintf(format, args...)))
+}
+
+func (p *progress) show(every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-t.C:
+			p.line()
+		}
+	}
+}
+
+// line shows the present state.
+func (p *progress) line() {
+	state := p.state.Load()
+	if state == nil {
 		return
 	}
-	p.last, p.shown = now, true
-	text := fmt.Sprintf(format, args...)
+	text := fmt.Sprintf("%s, %.0f s: %s", p.name, time.Since(p.start).Seconds(), *state)
 	if p.terminal {
 		fmt.Fprint(p.w, eraseLine, text)
 		return
@@ -62,11 +82,11 @@ func (p *progress) tell(format string, args ...any) {
 	fmt.Fprintln(p.w, text)
 }
 
-// clear takes the line off a terminal.
-func (p *progress) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.terminal && p.shown {
+// stop shows no more, and takes the line off a terminal.
+func (p *progress) stop() {
+	close(p.done)
+	p.wg.Wait()
+	if p.terminal {
 		fmt.Fprint(p.w, eraseLine)
 	}
 }

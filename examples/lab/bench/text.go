@@ -95,12 +95,15 @@ func (t *table) fill(columns []string) {
 	}
 }
 
+// leastWidth is how wide a column is at least, if its head is that long.
+const leastWidth = 7
+
 // column adds a column. Its head is broken into lines as narrow as the cells.
 func (t *table) column(head string, cell func(*Row) string) {
 	if t.cells == nil {
 		t.cells = make([][]string, len(t.rows))
 	}
-	width := 0
+	width := min(len(head), leastWidth)
 	for i := range t.rows {
 		c := cell(&t.rows[i])
 		t.cells[i] = append(t.cells[i], c)

@@ -1,0 +1,46 @@
+package experiments
+
+import (
+	"math"
+	"time"
+
+	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/limit"
+	"github.com/gabion-go/gabion/transport/retry"
+)
+
+// The policies that most experiments compare.
+const (
+	roundRobin = balance.RoundRobin
+	random     = balance.Random
+	p2c        = balance.P2C
+	whole      = "gabion" // the library's defaults, all of them
+)
+
+// client returns the policy of that name: one balancer and nothing else, or
+// the whole client with its defaults. timeout bounds a call of either.
+func client(policy string, timeout time.Duration) transport.Policy {
+	if policy == whole {
+		return transport.Policy{Timeout: timeout}
+	}
+	return bare(policy, timeout)
+}
+
+// bare is a client that only balances: one attempt, no breaker, no ejection, no
+// slow start and no bulkhead.
+func bare(balancer string, timeout time.Duration) transport.Policy {
+	return transport.Policy{
+		Timeout: timeout, AttemptTimeout: timeout,
+		Retry:   retry.Policy{Attempts: 1},
+		Breaker: neverOpen(),
+		Balance: balance.Policy{Name: balancer, SlowStart: -1, Ejection: balance.Ejection{Disabled: true}},
+		Limit:   limit.Policy{MaxInflight: math.MaxInt32},
+	}
+}
+
+// neverOpen is a breaker that lets everything through.
+func neverOpen() breaker.Settings {
+	return breaker.Settings{Consecutive: -1, MinCalls: math.MaxInt32}
+}
