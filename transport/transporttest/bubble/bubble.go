@@ -14,7 +14,8 @@ import (
 // The error is nil if f returned without failing tb; skipping is not failing.
 // Otherwise it is an [*Error], with all that was logged, or with the panic of
 // f, of a cleanup, or of a bubble whose goroutines wait for each other for ever.
-// A panic in another goroutine ends the process, as always.
+// A panic in another goroutine ends the process, as always, and goroutines that
+// are stuck are left behind.
 //
 // tb works as in a test: its cleanups run in the bubble, its context ends
 // before they do. Runs may follow each other and be made at the same time, also

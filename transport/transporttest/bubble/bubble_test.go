@@ -66,7 +66,12 @@ func TestFailures(t *testing.T) {
 		"goexit":         {func(testing.TB) { runtime.Goexit() }, "bubble: x: panic: runtime.Goexit was called"},
 		"cleanup fails":  {func(tb testing.TB) { tb.Cleanup(func() { tb.Fatal("late") }) }, "bubble: x: late"},
 		"cleanup panics": {func(tb testing.TB) { tb.Cleanup(func() { panic("late") }) }, "bubble: x: panic: late"},
-		"deadlock":       {func(testing.TB) { <-make(chan int) }, "bubble: x: panic: deadlock: all goroutines in bubble are blocked"},
+		"within another": {func(tb testing.TB) {
+			if err := bubble.Run("inner", func(testing.TB) {}); err == nil || !strings.Contains(err.Error(), "bubble: inner: panic: ") {
+				tb.Errorf("a bubble in a bubble: %v", err)
+			}
+		}, ""},
+		"deadlock": {func(testing.TB) { <-make(chan int) }, "bubble: x: panic: deadlock: all goroutines in bubble are blocked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := bubble.Run("x", tc.f)

@@ -370,6 +370,22 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// A server that was restarted is another one: until clients have the new list
+// they ask at an address where nobody answers.
+func TestOldAddress(t *testing.T) {
+	c := small(1, 100)
+	c.Clients[0].Policy = patient("")
+	c.Lists.Delay = dist.Constant(5 * time.Second)
+	c.Changes = []sim.Change{{Kind: sim.Churn, Service: "s", Every: time.Minute, At: 10 * time.Second}}
+	r := mustRun(t, c)
+	if old := r.Between(11*time.Second, 15*time.Second); old.Errors[report.ErrRefused] != old.Calls {
+		t.Errorf("%d calls of the old list: %v, want all refused", old.Calls, old.Errors)
+	}
+	if after := r.Between(25*time.Second, c.For); after.Success != 1 {
+		t.Errorf("success %v with the new list", after.Success)
+	}
+}
+
 // One of ten servers fails: the balancer leaves it out, and calls it again when
 // it is well.
 func TestEjection(t *testing.T) {

@@ -40,7 +40,7 @@ func (c Config) Validate() error {
 	}
 	v.check(clients <= maxClients, "%d clients, want at most %d", clients, maxClients)
 	v.check(servers <= maxServers, "%d servers, want at most %d", servers, maxServers)
-	v.check(clients*servers <= maxEndpoints, "%d clients of %d servers, want at most %d pairs", clients, servers, maxEndpoints)
+	v.check(int64(clients)*int64(servers) <= maxEndpoints, "%d clients of %d servers, want at most %d pairs", clients, servers, maxEndpoints)
 	for i, l := range c.Load {
 		where := fmt.Sprintf("load %d", i)
 		v.join(where, l.Validate())
