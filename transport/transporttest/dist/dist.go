@@ -2,6 +2,7 @@ package dist
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -122,7 +123,7 @@ func (d Dist) settings() []setting {
 		{"min", d.Min.String(), d.Min != 0},
 		{"max", d.Max.String(), d.Max != 0},
 		{"alpha", fmt.Sprint(d.Alpha), d.Alpha != 0},
-		{"quantiles", fmt.Sprint(len(d.Quantiles)), len(d.Quantiles) > 0},
+		{"quantiles", strconv.Itoa(len(d.Quantiles)), len(d.Quantiles) > 0},
 		{"file", d.File, d.File != ""},
 	}
 }

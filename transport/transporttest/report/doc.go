@@ -18,5 +18,5 @@
 //
 // Quantiles are of all calls, answered or not, and come from an HdrHistogram
 // with 3 significant digits from 1 µs to 1 h. What is outside counts as the
-// nearest of the two, and in Report.Clamped.
+// nearest of the two, and in Report.Clamped. Those of a single second are exact.
 package report

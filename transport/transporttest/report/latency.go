@@ -26,7 +26,7 @@ func newLatencies() *latencies {
 
 // add counts d, or the nearest duration in range.
 func (l *latencies) add(d time.Duration) {
-	in := max(shortest, min(d, longest))
+	in := inRange(d)
 	if in != d {
 		l.clamped++
 	}
@@ -47,8 +47,5 @@ func (l *latencies) quantile(q float64) time.Duration {
 	return max(l.min, min(time.Duration(l.h.ValueAtQuantile(q*100)), l.max))
 }
 
-// reset forgets everything.
-func (l *latencies) reset() {
-	l.h.Reset()
-	l.clamped = 0
-}
+// inRange returns the duration nearest to d that a histogram can hold.
+func inRange(d time.Duration) time.Duration { return max(shortest, min(d, longest)) }

@@ -1,6 +1,10 @@
 package report
 
-import "time"
+import (
+	"math"
+	"slices"
+	"time"
+)
 
 // rows returns what started in each step of time, which is a number of whole
 // seconds. Rows begin at multiples of step.
@@ -37,8 +41,8 @@ func (r *Report) rows(step time.Duration) []Second {
 }
 
 // rowQuantiles sets P50 and P99 of rows. It sorts the latencies by row, each
-// row into its own part of one slice, and counts row after row in the same
-// histogram.
+// row into its own part of one slice: a row has few calls, and a histogram for
+// each of thousands of rows would cost more than sorting them.
 func (r *Report) rowQuantiles(rows []Second, row func(int) *Second) {
 	parts := make(map[*Second][]time.Duration, len(rows))
 	all := make([]time.Duration, r.Calls)
@@ -50,12 +54,19 @@ func (r *Report) rowQuantiles(rows []Second, row func(int) *Second) {
 		s := row(second(c.start))
 		parts[s] = append(parts[s], c.end-c.start)
 	}
-	l := newLatencies()
 	for i := range rows {
-		l.reset()
-		for _, d := range parts[&rows[i]] {
-			l.add(d)
-		}
-		rows[i].P50, rows[i].P99 = l.quantile(0.5), l.quantile(0.99)
+		took := parts[&rows[i]]
+		slices.Sort(took)
+		rows[i].P50, rows[i].P99 = rank(took, 0.5), rank(took, 0.99)
 	}
+}
+
+// rank returns the duration that the part q of sorted is not above, by the rank
+// that the histogram takes; 0 if there are none.
+func rank(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	n := int(math.Round(q * float64(len(sorted))))
+	return inRange(sorted[max(0, n-1)])
 }
