@@ -36,6 +36,20 @@ func (s Scenario) Run(tb testing.TB, opts ...RunOption) *report.Report {
 	return r
 }
 
+// RunIn is [Scenario.Run] in the bubble of the caller, or in none: then it takes
+// real time, and no seed makes it the same again. Package sockets uses it so.
+// The network ends when tb does.
+func (s Scenario) RunIn(tb testing.TB, opts ...RunOption) *report.Report {
+	tb.Helper()
+	cfg := newRunConfig(tb, opts)
+	s.Name = cmp.Or(s.Name, tb.Name())
+	s.Seed = cmp.Or(s.Seed, seedFromEnv(tb))
+	if err := s.ready(cfg); err != nil {
+		tb.Fatal(err)
+	}
+	return s.run(tb, cfg)
+}
+
 // Do is [Scenario.Run] for programs that are no tests: what would fail the test
 // is an error. The default seed is 1.
 func (s Scenario) Do(opts ...RunOption) (*report.Report, error) {
