@@ -26,8 +26,9 @@ type Repository interface {
 type Replicas interface {
 	// Push gives c to every replica that answers.
 	Push(ctx context.Context, c Cart)
-	// Fetch takes in what the replicas that answer know of a cart.
-	Fetch(ctx context.Context, id string)
+	// Fetch takes in what the replicas that answer know of a cart. The error
+	// says why some did not.
+	Fetch(ctx context.Context, id string) error
 }
 
 // Prices tells what things cost.
@@ -122,19 +123,29 @@ func newID(key string) string {
 	return base32.StdEncoding.EncodeToString(sum[:])[:len(rand.Text())]
 }
 
-// Get returns a cart, or [ErrNotFound].
+// Get returns a cart, [ErrNotFound], or [ErrUncertain].
 func (s *Carts) Get(ctx context.Context, id string) (Cart, error) {
 	c, err := s.repo.Get(id)
 	if errors.Is(err, ErrNotFound) {
-		s.replicas.Fetch(ctx, id)
-		c, err = s.repo.Get(id)
+		return s.fetch(ctx, id)
+	}
+	return c, err
+}
+
+// fetch is Get of what all replicas know. Another replica may have made the cart
+// and not have told this one, so that it is unknown only if all have been asked.
+func (s *Carts) fetch(ctx context.Context, id string) (Cart, error) {
+	missing := s.replicas.Fetch(ctx, id)
+	c, err := s.repo.Get(id)
+	if errors.Is(err, ErrNotFound) && missing != nil {
+		return Cart{}, fmt.Errorf("%w: %w", ErrUncertain, missing)
 	}
 	return c, err
 }
 
 // SetItem sets how many pieces of product are in a cart; 0 takes it out. The
 // change is as old as the call: one that waited loses against later ones.
-// Errors: [ErrNotFound] and those of [Cart.Set].
+// Errors: those of [Carts.Get] and of [Cart.Set].
 func (s *Carts) SetItem(ctx context.Context, id, product string, quantity int) (Cart, error) {
 	at := s.clock.Next()
 	if overtaken(ctx) { // asked after the clock, so that no stop can hide between
@@ -164,16 +175,15 @@ func (s *Carts) SetItem(ctx context.Context, id, product string, quantity int) (
 // Checkout turns a cart into an order at today's prices. Repeated with the same
 // key, on whatever replica, it returns the same order; created is true for the
 // call that made it. If it fails, either nothing was ordered, or it can be
-// repeated with the same key to learn what was. Errors: [ErrNotFound],
-// [ErrOrdered], [ErrEmpty], and those of [Prices] and [Inventory].
+// repeated with the same key to learn what was. Errors: [ErrOrdered], [ErrEmpty],
+// and those of [Carts.Get], [Prices] and [Inventory].
 func (s *Carts) Checkout(ctx context.Context, id, key string) (o Order, created bool, err error) {
 	unlock, err := s.busy.lock(ctx, id)
 	if err != nil {
 		return Order{}, false, err
 	}
 	defer unlock()
-	s.replicas.Fetch(ctx, id) // what was changed elsewhere shall be in the order
-	c, err := s.repo.Get(id)
+	c, err := s.fetch(ctx, id) // what was changed elsewhere shall be in the order
 	if err != nil {
 		return Order{}, false, err
 	}

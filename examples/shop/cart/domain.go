@@ -24,6 +24,9 @@ const (
 var (
 	// ErrNotFound: there is no such cart.
 	ErrNotFound = errors.New("cart: not found")
+	// ErrUncertain: this replica does not have the cart, and another one, which
+	// may have it, does not answer.
+	ErrUncertain = errors.New("cart: not all replicas can be asked for it")
 	// ErrOrdered: the cart has been checked out, and is closed for good.
 	ErrOrdered = errors.New("cart: already ordered")
 	// ErrEmpty: an empty cart cannot be checked out.

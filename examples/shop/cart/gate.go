@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabion-go/gabion/transport"
@@ -28,8 +29,13 @@ const (
 // work not begun that may go to another replica, because they may be old and
 // done elsewhere since. Reads wait until the replica has caught up with the
 // others, 1.5 s at most.
+//
+// A process that starts may be found before it says that it is ready, at the
+// address of the one before it. Between [Gate.Shut] and [Gate.Open] the gate
+// refuses everything, for what the process has may be old.
 type Gate struct {
-	catchUp func(context.Context) error
+	catchUp  func(context.Context) error
+	starting atomic.Bool
 
 	mu       sync.Mutex
 	last     time.Time     // zero until Run
@@ -42,6 +48,12 @@ type Gate struct {
 func NewGate(catchUp func(context.Context) error) *Gate {
 	return &Gate{catchUp: catchUp}
 }
+
+// Shut refuses all requests until Open.
+func (g *Gate) Shut() { g.starting.Store(true) }
+
+// Open ends Shut.
+func (g *Gate) Open() { g.starting.Store(false) }
 
 // Run watches the time until ctx ends, and returns nil.
 func (g *Gate) Run(ctx context.Context) error {
@@ -106,7 +118,7 @@ func (g *Gate) recover(ctx context.Context) {
 		bounded, cancel := context.WithTimeout(ctx, maxCatchUp)
 		_ = g.catchUp(bounded) // a peer that does not answer is no reason to stay shut
 		cancel()
-		done = g.open(stop) || ctx.Err() != nil
+		done = g.caughtUp(stop) || ctx.Err() != nil
 	}
 }
 
@@ -116,8 +128,8 @@ func (g *Gate) lastStop() time.Time {
 	return g.shut
 }
 
-// open lets requests pass unless there was another stop since.
-func (g *Gate) open(stop time.Time) bool {
+// caughtUp lets requests pass unless there was another stop since.
+func (g *Gate) caughtUp(stop time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut != stop {
@@ -131,6 +143,10 @@ func (g *Gate) open(stop time.Time) bool {
 // Wrap returns next behind the gate.
 func (g *Gate) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.starting.Load() {
+			refuseOld(w, r)
+			return
+		}
 		now := time.Now()
 		refuse, behind := g.look(now)
 		if refuse && r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -151,14 +167,13 @@ func (g *Gate) Wrap(next http.Handler) http.Handler {
 // errOvertaken: the change waited while the process was stopped.
 var errOvertaken = errors.New("cart: overtaken by a stop of the process")
 
-// refuseOld says that a change was not made, and may be asked of another
-// replica.
+// refuseOld says that nothing was done, and may be asked of another replica.
 func refuseOld(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(transport.HeaderShed, "1")
 	w.Header().Set("Retry-After", "1")
 	transport.WriteProblem(w, r, transport.Problem{
 		Status: http.StatusServiceUnavailable, Title: "Catching up",
-		Detail: "This replica was stopped and is catching up. Nothing was changed.",
+		Detail: "This replica is catching up with the others. Nothing was changed.",
 	})
 }
 

@@ -131,3 +131,23 @@ func TestChangeThatWasUnderWayWhenStopped(t *testing.T) {
 		}
 	})
 }
+
+// TestGateOfAStart: who starts at the address of its predecessor is found before
+// it has caught up.
+func TestGateOfAStart(t *testing.T) {
+	g := NewGate(func(context.Context) error { return nil })
+	h := g.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	ask := func() int {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest("GET", "/carts/c", nil))
+		return rec.Code
+	}
+	g.Shut()
+	if got := ask(); got != http.StatusServiceUnavailable {
+		t.Errorf("while starting: %d, want 503", got)
+	}
+	g.Open()
+	if got := ask(); got != http.StatusOK {
+		t.Errorf("once started: %d, want 200", got)
+	}
+}

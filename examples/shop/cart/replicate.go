@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -54,6 +55,10 @@ type Replicator struct {
 	client *http.Client
 	log    *slog.Logger
 	rand   rand.Source // nil for the runtime's
+
+	// apart is until when a replica that started without the others reckons
+	// that they have started without it, too; nil once it has read them.
+	apart atomic.Pointer[time.Time]
 }
 
 // NewReplicator returns a Replicator that talks to peers through client. self
@@ -92,7 +97,12 @@ func (r *Replicator) upTo(d time.Duration) time.Duration {
 // the peers that could not be read; all others have been.
 func (r *Replicator) Sync(ctx context.Context) error {
 	r.meet(ctx)
-	return r.roster.ask(r.roster.known(), func(p Peer) error { return r.pull(ctx, p) })
+	peers := r.roster.known()
+	err := r.roster.ask(peers, func(p Peer) error { return r.pull(ctx, p) })
+	if err == nil && len(peers) > 0 {
+		r.apart.Store(nil)
+	}
+	return err
 }
 
 // CatchUp is [Replicator.Sync] at the start, when peers may not be visible yet:
@@ -117,7 +127,11 @@ func (r *Replicator) CatchUp(ctx context.Context) error {
 		if err == nil && met {
 			err = errors.New("cart: no other replica is visible")
 		}
-		if !time.Now().Before(over) {
+		if now := time.Now(); !now.Before(over) {
+			until := now.Add(reunion)
+			if met {
+				r.apart.Store(&until)
+			}
 			return err
 		}
 		pause := time.NewTimer(50 * time.Millisecond)
@@ -145,13 +159,29 @@ func (r *Replicator) Push(ctx context.Context, c Cart) {
 	})
 }
 
+var (
+	// errSilent: a peer that is known did not answer last, and was not asked.
+	errSilent = errors.New("cart: a replica is silent")
+	// errApart: this replica has started just now, and not found the others.
+	errApart = errors.New("cart: the other replicas have not been found yet")
+)
+
 // Fetch takes in what the peers that answered last know of a cart, and waits
-// for them up to 500 ms. It goes on when ctx ends: a caller that leaves must
-// not look like a peer that does not answer.
-func (r *Replicator) Fetch(ctx context.Context, id string) {
+// for them up to 500 ms. The error says which of all known peers were not asked
+// or did not answer. It goes on when ctx ends: a caller that leaves must not
+// look like a peer that does not answer.
+func (r *Replicator) Fetch(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 	defer cancel()
-	_ = r.roster.ask(r.roster.answering(), func(p Peer) error {
+	answering := r.roster.answering()
+	var missing error
+	if until := r.apart.Load(); until != nil && time.Now().Before(*until) {
+		missing = errApart
+	}
+	if len(answering) < len(r.roster.known()) {
+		missing = errSilent
+	}
+	return errors.Join(missing, r.roster.ask(answering, func(p Peer) error {
 		var c Cart
 		err := r.call(ctx, http.MethodGet, p, "/internal/carts/"+url.PathEscape(id), nil, &c)
 		if errors.Is(err, ErrNotFound) {
@@ -161,7 +191,7 @@ func (r *Replicator) Fetch(ctx context.Context, id string) {
 			err = r.Merge([]Cart{c})
 		}
 		return err
-	})
+	}))
 }
 
 // Merge takes in carts that a peer has sent.

@@ -93,12 +93,14 @@ func run(ctx context.Context, cfg Config) error {
 		return errors.Join(err, s.Close())
 	}
 	kit.Mount(s, n.routes)
+	n.gate.Shut()
 	catchUp = func(ctx context.Context) error {
 		s.Go("peers", func(ctx context.Context) error { return dir.run(ctx, s.Resolver()) })
 		s.Go("gate", n.gate.Run)
 		if err := n.rep.CatchUp(ctx); err != nil {
 			s.Logger().WarnContext(ctx, "starting without the other replicas", "error", err)
 		}
+		n.gate.Open()
 		s.Go("replication", n.rep.Run)
 		return nil
 	}
