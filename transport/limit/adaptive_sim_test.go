@@ -1,9 +1,7 @@
 package limit_test
 
 import (
-	"math/rand/v2"
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,14 +15,14 @@ const mean = 10 * time.Millisecond
 func overloaded(t *testing.T, workers int, d time.Duration) (*server, *load) {
 	s := newServer(t, workers, limit.Settings{})
 	l := &load{server: s, perSecond: 5 * float64(workers) / mean.Seconds()}
-	l.handle = func(*limit.Ticket) limit.Outcome { return s.work(around(mean)) }
+	l.handle = func(r *request) { s.work(r.around(mean), r.succeed) }
 	l.start(d)
 	return s, l
 }
 
-// The bounds in these tests leave room for chance: arrivals and service times
-// are random, and what a small server does in some seconds varies by some
-// percent. On average goodput is 0.96 to 0.99.
+// The bounds in these tests leave room for what another seed would bring:
+// arrivals and service times are random, and what a small server does in some
+// seconds varies by some percent. On average goodput is 0.96 to 0.99.
 func goodput(served, workers int, d time.Duration) float64 {
 	return float64(served) / (float64(workers) / mean.Seconds() * d.Seconds())
 }
@@ -39,7 +37,7 @@ func TestOverload(t *testing.T) {
 				s, l := overloaded(t, workers, d)
 				first, slow := l.during(time.Second, 0.99)
 				served, took := l.during(d-time.Second, 0.99)
-				l.wg.Wait()
+				s.drain()
 				t.Logf("%d workers: limit %d, goodput %.3f, p99 %v; in the first second %.3f, %v",
 					workers, s.limiter.Limit(), goodput(served, workers, d-time.Second), took, goodput(first, workers, time.Second), slow)
 				if g := goodput(first+served, workers, d); g < want {
@@ -73,7 +71,7 @@ func TestCapacityChanges(t *testing.T) {
 				t.Errorf("%d workers: limit %d", workers, n)
 			}
 		}
-		l.wg.Wait()
+		s.drain()
 	})
 }
 
@@ -84,24 +82,21 @@ func TestSlowIsNotBusy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, 1_000_000, limit.Settings{})
-				var half atomic.Bool
+				share := 0.1
 				l := &load{server: s, perSecond: 2500}
-				l.handle = func(*limit.Ticket) limit.Outcome {
-					d, share := 2*time.Millisecond, 0.1
-					if half.Load() {
-						share = 0.5
-					}
-					if rand.Float64() < share {
+				l.handle = func(r *request) {
+					d := 2 * time.Millisecond
+					if r.rand.Float64() < share {
 						d = slow
 					}
-					return s.work(around(d))
+					s.work(r.around(d), r.succeed)
 				}
 				l.start(40 * time.Second)
-				time.Sleep(15 * time.Second)
-				before := highest(s.limiter, 5*time.Second)
-				half.Store(true)
-				time.Sleep(15 * time.Second)
-				after := highest(s.limiter, 5*time.Second)
+				s.run(15 * time.Second)
+				before := s.highest(5 * time.Second)
+				share = 0.5
+				s.run(15 * time.Second)
+				after := s.highest(5 * time.Second)
 				t.Logf("limit %d, then %d", before, after)
 				if before < 10 {
 					t.Errorf("limit %d after 20 s of requests that do not queue", before)
@@ -109,7 +104,7 @@ func TestSlowIsNotBusy(t *testing.T) {
 				if after < before/3 { // one step misjudged by chance, not yet grown back, costs less
 					t.Errorf("limit fell from %d to %d when the mix became slower", before, after)
 				}
-				l.wg.Wait()
+				s.drain()
 			})
 		})
 	}
@@ -120,22 +115,21 @@ func TestFewSlowSamples(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, 16, limit.Settings{})
 		l := &load{server: s, perSecond: 1400} // of 1600
-		var n atomic.Int64
-		l.handle = func(*limit.Ticket) limit.Outcome {
-			if n.Add(1)%1000 == 0 {
-				time.Sleep(3 * time.Second) // waits for something else
-				return limit.Succeeded
+		l.handle = func(r *request) {
+			if r.n%1000 == 0 {
+				s.after(3*time.Second, r.succeed) // waits for something else
+				return
 			}
-			return s.work(around(mean))
+			s.work(r.around(mean), r.succeed)
 		}
 		l.start(30 * time.Second)
 		least := s.limiter.Limit()
 		for range 270 {
-			time.Sleep(100 * time.Millisecond)
+			s.run(100 * time.Millisecond)
 			least = min(least, s.limiter.Limit())
 		}
-		after := highest(s.limiter, 3*time.Second)
-		l.wg.Wait()
+		after := s.highest(3 * time.Second)
+		s.drain()
 		served, refused := l.count()
 		t.Logf("least limit %d, served %d, refused %d", least, served, refused)
 		if after < 16 {
@@ -147,25 +141,15 @@ func TestFewSlowSamples(t *testing.T) {
 	})
 }
 
-// highest returns the highest limit in the time d from now: a test that is
-// under way cuts it for a moment.
-func highest(a *limit.Adaptive, d time.Duration) int {
-	n := 0
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		n = max(n, a.Limit())
-	}
-	return n
-}
-
 // Under overload the less critical are refused first: the more critical get
 // all they ask for, as if the others were not there.
 func TestCriticality(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, 16, limit.Settings{})
 		l := &load{server: s, perSecond: 3 * 16 / mean.Seconds()}
-		l.handle = func(*limit.Ticket) limit.Outcome { return s.work(around(mean)) }
-		l.criticality = func() limit.Criticality {
-			switch n := rand.IntN(100); {
+		l.handle = func(r *request) { s.work(r.around(mean), r.succeed) }
+		l.criticality = func(r *request) limit.Criticality {
+			switch n := r.rand.IntN(100); {
 			case n < 10: // 30 % of capacity
 				return limit.CriticalPlus
 			case n < 25: // 45 %
@@ -176,7 +160,8 @@ func TestCriticality(t *testing.T) {
 				return limit.Sheddable
 			}
 		}
-		l.run(20 * time.Second)
+		l.start(20 * time.Second)
+		s.drain()
 		share := func(c limit.Criticality) float64 {
 			return float64(l.served[c]) / float64(l.served[c]+l.refused[c])
 		}
@@ -203,24 +188,23 @@ func TestStreamsDoNotPoison(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, 16, limit.Settings{})
 		l := &load{server: s, perSecond: 1000} // of 1600
-		var n atomic.Int64
-		l.handle = func(ticket *limit.Ticket) limit.Outcome {
-			if n.Add(1)%5 == 0 {
-				ticket.Stream()
-				time.Sleep(10 * time.Second)
-				return limit.Succeeded
+		l.handle = func(r *request) {
+			if r.n%5 == 0 {
+				r.stream()
+				s.after(10*time.Second, r.succeed)
+				return
 			}
-			return s.work(around(mean))
+			s.work(r.around(mean), r.succeed)
 		}
 		l.start(30 * time.Second)
-		time.Sleep(20 * time.Second)
+		s.run(20 * time.Second)
 		if n := s.limiter.Streams(); n < 1000 {
 			t.Errorf("%d streams, want about 2000", n)
 		}
-		if n := highest(s.limiter, 10*time.Second); n < 16 {
+		if n := s.highest(10 * time.Second); n < 16 {
 			t.Errorf("limit %d", n)
 		}
-		l.wg.Wait()
+		s.drain()
 		served, refused := l.count()
 		if refused*50 > served {
 			t.Errorf("%d refused, %d served", refused, served)
@@ -237,19 +221,19 @@ func TestHungDependency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, 1_000_000, limit.Settings{})
 		l := &load{server: s, perSecond: 500}
-		l.handle = func(*limit.Ticket) limit.Outcome {
-			if rand.Float64() < 0.3 {
-				return s.work(around(mean))
+		l.handle = func(r *request) {
+			if r.rand.Float64() < 0.3 {
+				s.work(r.around(mean), r.succeed)
+			} else {
+				s.after(500*time.Millisecond, r.drop)
 			}
-			time.Sleep(500 * time.Millisecond)
-			return limit.Dropped
 		}
 		l.start(60 * time.Second)
-		time.Sleep(45 * time.Second)
-		if n := highest(s.limiter, 15*time.Second); n < 20 {
+		s.run(45 * time.Second)
+		if n := s.highest(15 * time.Second); n < 20 {
 			t.Errorf("limit %d while a dependency hangs", n)
 		}
-		l.wg.Wait()
+		s.drain()
 	})
 }
 
@@ -261,14 +245,14 @@ func TestTooManyToBeInTime(t *testing.T) {
 		const workers = 8
 		s := newServer(t, workers, limit.Settings{Initial: 500})
 		l := &load{server: s, perSecond: 5 * workers / mean.Seconds()}
-		l.handle = func(*limit.Ticket) limit.Outcome { return s.workUntil(around(mean), 200*time.Millisecond) }
+		l.handle = func(r *request) { s.workUntil(r.around(mean), 200*time.Millisecond, r.succeed, r.drop) }
 		l.start(40 * time.Second)
-		time.Sleep(30 * time.Second)
+		s.run(30 * time.Second)
 		_, median := l.during(10*time.Second, 0.5)
 		t.Logf("limit %d, median %v", s.limiter.Limit(), median)
 		if n := s.limiter.Limit(); n > 60 || median > 100*time.Millisecond {
 			t.Errorf("limit %d, median %v", n, median)
 		}
-		l.wg.Wait()
+		s.drain()
 	})
 }
