@@ -20,6 +20,14 @@
 // What goes wrong is plain data: see [Fault]. What happened is in the report,
 // see package report, and as a picture in the log of a test that fails.
 //
+// # Scenarios and seeds
+//
+// A [Scenario] is all of this as plain data, in Go or in JSON: services, loads
+// and faults. It runs with any client, see [WithVia], and package sockets runs it
+// on real servers. [Explore] runs it, and [Seeds] a test by hand, under many
+// seeds, for example with [RandomFaults]: what fails is shrunk on request to the
+// few faults that it takes.
+//
 // # The same again
 //
 // Everything that is left to chance follows from a seed, [WithSeed] or the

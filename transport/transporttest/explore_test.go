@@ -135,6 +135,11 @@ func TestPlantedInvalid(t *testing.T) {
 	transporttest.Explore(t, 1, func(uint64) transporttest.Scenario { return transporttest.Scenario{} }, allGood)
 }
 
+func TestPlantedNone(t *testing.T) {
+	skipUnlessAsked(t)
+	transporttest.Explore(t, 0, unlucky, allGood)
+}
+
 func skipUnlessAsked(t *testing.T) {
 	t.Helper()
 	if os.Getenv(planted) == "" {
@@ -180,6 +185,7 @@ func TestExploreFailures(t *testing.T) {
 			"panic: the client is broken", `"seed": "1"`, `"test": "TestPlantedCrash"`,
 		}, ""},
 		"TestPlantedRun":     {nil, []string{"calls failed: map[500:", "fault pricing (status pricing 500"}, ""},
+		"TestPlantedNone":    {nil, []string{"transporttest: 0 seeds: want at least one"}, "fails, and none below"},
 		"TestPlantedInvalid": {nil, []string{"the scenario of seed 1: transporttest: scenario: services: want at least one"}, "again"},
 	} {
 		t.Run(name, func(t *testing.T) {

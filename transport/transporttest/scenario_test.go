@@ -232,6 +232,17 @@ func TestReadScenarioRefuses(t *testing.T) {
 	}
 }
 
+// In the caller's bubble a scenario is the same as in its own.
+func TestRunIn(t *testing.T) {
+	s := full()
+	want := s.Run(t)
+	transporttest.Test(t, func(t *testing.T, _ *transporttest.Network) {
+		if got := s.RunIn(t); got.Calls != want.Calls || got.OK != want.OK || got.P99 != want.P99 {
+			t.Errorf("%d of %d calls OK, P99 %v; want %d of %d, %v", got.OK, got.Calls, got.P99, want.OK, want.Calls, want.P99)
+		}
+	})
+}
+
 func TestReadFiles(t *testing.T) {
 	s := full()
 	s.Services[1].Behaviour.Work = dist.Dist{Kind: dist.KindQuantiles, File: "work.csv"}

@@ -36,8 +36,9 @@ const ShrinkVariable = "GABION_SHRINK"
 //
 // What fails need not be a report of f. A panic in f, and a bubble whose
 // goroutines wait for each other for ever, are failures of their seed; a panic
-// in another goroutine ends the whole process, as always. Run with
-// GODEBUG=tracebacklabels=1, its stack trace names the seed.
+// in another goroutine ends the whole process, as always; run with
+// GODEBUG=tracebacklabels=1, its stack trace names the seed. Which seeds never
+// end go test says when its -timeout is over.
 func Seeds(t *testing.T, count int, faults func(seed uint64) []Fault, f func(tb testing.TB, n *Network, faults []Fault), opts ...RunOption) {
 	t.Helper()
 	cfg := newRunConfig(t, opts)
@@ -79,8 +80,12 @@ func overSeeds(t *testing.T, count int, try func(t *testing.T, seed uint64)) {
 		run(seedFromEnv(t))
 		return
 	}
+	if count < 1 {
+		t.Fatalf("transporttest: %d seeds: want at least one", count)
+	}
 	var begun, end atomic.Uint64 // the highest seed that was begun, and what no seed is above
-	end.Store(uint64(max(0, count)))
+	end.Store(uint64(count))
+	var failed atomic.Bool
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), count) {
 		wg.Go(func() {
@@ -90,14 +95,15 @@ func overSeeds(t *testing.T, count int, try func(t *testing.T, seed uint64)) {
 					return
 				}
 				if !run(seed) {
+					failed.Store(true)
 					lower(&end, seed)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if last := end.Load(); t.Failed() {
-		t.Logf("seed %d fails, and none below it", last)
+	if failed.Load() {
+		t.Logf("seed %d fails, and none below it", end.Load())
 	}
 }
 
