@@ -74,6 +74,9 @@ func (c *conn) Close() error {
 		c.tell(0)
 	}
 	c.out.finish()
+	if !c.dialled {
+		c.process.noteClose()
+	}
 	c.process.host.net.forget(c)
 	return nil
 }

@@ -27,7 +27,8 @@ type job struct {
 	until    float64
 	sequence uint64
 	done     chan struct{}
-	index    int // in the heap; negative when out of it
+	rest     time.Duration // to wait still when done
+	index    int           // in the heap; negative when out of it
 }
 
 func newCPU(cores float64) *cpu { return &cpu{cores: cores, at: time.Now()} }
@@ -37,6 +38,7 @@ func (c *cpu) work(ctx context.Context, d time.Duration) error {
 	j := c.begin(d)
 	select {
 	case <-j.done:
+		time.Sleep(j.rest)
 		return nil
 	case <-ctx.Done():
 		c.abandon(j)
@@ -114,8 +116,10 @@ func (c *cpu) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	for len(c.jobs) > 0 {
-		close(heap.Pop(&c.jobs).(*job).done)
+	for rank := time.Duration(0); len(c.jobs) > 0; rank++ {
+		j := heap.Pop(&c.jobs).(*job)
+		j.rest = rank // a nanosecond apart, so that their order is no chance
+		close(j.done)
 	}
 	c.arm()
 }

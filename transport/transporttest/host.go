@@ -24,6 +24,7 @@ type Host struct {
 	down    int           // faults that keep the process from running
 	pauses  int           // faults that freeze it
 	thaw    chan struct{} // closed when the last pause ends; nil without one
+	woke    time.Time     // when it ended
 	offset  time.Duration // of the clock
 	cpus    []*cpu        // what requests share; the newest counts
 	queues  []*queue      // likewise
@@ -127,18 +128,21 @@ func (h *Host) resume() {
 	defer h.mu.Unlock()
 	if h.pauses--; h.pauses == 0 {
 		close(h.thaw)
-		h.thaw = nil
+		h.thaw, h.woke = nil, time.Now()
 	}
 }
 
 // frozen returns what is closed when the pause is over, or nil without one.
 func (h *Host) frozen() <-chan struct{} {
+	thaw, _ := h.sleep()
+	return thaw
+}
+
+// sleep is frozen, and when the host woke up the last time.
+func (h *Host) sleep() (thaw <-chan struct{}, woke time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.thaw == nil {
-		return nil
-	}
-	return h.thaw
+	return h.thaw, h.woke
 }
 
 func (h *Host) isOff() bool {

@@ -29,6 +29,8 @@ type Process struct {
 
 	mu        sync.Mutex
 	cause     error // of death
+	died      time.Duration
+	closed    time.Duration // when it last closed a connection that it had accepted
 	listeners map[string]*listener
 	onStop    []func()
 	sources   int
@@ -71,7 +73,7 @@ func (p *Process) kill(cause error, silent bool) {
 	p.mu.Lock()
 	again := p.cause != nil
 	if !again {
-		p.cause = cause
+		p.cause, p.died = cause, p.host.net.Since()
 		close(p.dead)
 	}
 	listeners := p.listeners
@@ -93,6 +95,32 @@ func (p *Process) kill(cause error, silent bool) {
 		}
 	}
 	p.cancel(cause)
+}
+
+// death returns when the process was cut off, if it was.
+func (p *Process) death() (at time.Duration, dead bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.died, p.cause != nil
+}
+
+// noteClose notes that a connection was closed that the process had accepted.
+func (p *Process) noteClose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = p.host.net.Since()
+}
+
+// settle waits after a shutdown until whole seconds have passed since it began
+// and one more since the last connection was closed: how often net/http looks
+// whether all are closed is chance.
+func (p *Process) settle(began time.Duration) {
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	took := max(0, closed-began)
+	until := began + (took + time.Second - 1).Truncate(time.Second) + time.Second
+	time.Sleep(until - p.host.net.Since())
 }
 
 // over reports whether the process has ended or is cut off.

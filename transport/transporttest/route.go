@@ -40,10 +40,12 @@ type fate struct {
 // have been at it for minutes.
 const maxLost = 8
 
-// fate decides what becomes of piece seq. It follows from the seed, the route
-// and seq alone, as long as the faults are the same.
-func (r *route) fate(seq uint64) fate {
-	f := fate{delay: r.latency(seq)}
+// fate decides what becomes of what is sent now. It follows from the seed, the
+// route and the time alone, as long as the faults are the same: in how many
+// pieces data was written at one instant is chance.
+func (r *route) fate(now time.Time) fate {
+	at := uint64(now.Sub(r.net.start))
+	f := fate{delay: r.latency(at)}
 	if r.from.isOff() || r.to.isOff() {
 		f.swallowed = true
 	}
@@ -55,12 +57,12 @@ func (r *route) fate(seq uint64) fate {
 			continue
 		}
 		happens := func(try uint64) bool {
-			return a.Probability == 0 && a.Kind != Stall || r.draw("happens", seq, a.number, try) < a.Probability
+			return a.Probability == 0 && a.Kind != Stall || r.draw("happens", at, a.number, try) < a.Probability
 		}
 		switch a.Kind {
 		case Latency:
 			if happens(0) {
-				f.delay += a.Latency.At(r.draw("fault latency", seq, a.number))
+				f.delay += a.Latency.At(r.draw("fault latency", at, a.number))
 			}
 		case Stall:
 			pause := firstResend
@@ -79,18 +81,21 @@ func (r *route) fate(seq uint64) fate {
 	return f
 }
 
+// stagger tells apart what many routes would do at one instant.
+func (r *route) stagger() time.Duration { return time.Duration(1 + r.name%1000) }
+
 func (r *route) draw(what string, numbers ...uint64) float64 {
 	return random.Unit(random.Hash(r.name, what, numbers...))
 }
 
 // latency is that of the healthy link; within a host it is a tenth of it. A
 // fraction of a microsecond tells apart what would arrive at one instant.
-func (r *route) latency(seq uint64) time.Duration {
-	d := r.net.cfg.latency.At(r.draw("latency", seq))
+func (r *route) latency(at uint64) time.Duration {
+	d := r.net.cfg.latency.At(r.draw("latency", at))
 	if r.from == r.to {
 		d /= 10
 	}
-	return d + time.Duration(1000*r.draw("instant", seq))
+	return d + time.Duration(1000*r.draw("instant", at))
 }
 
 // rate is how many bytes per second get through, or zero for any number.
@@ -148,9 +153,9 @@ const connectResend = time.Second
 // handshake takes the time of a connection's first two packets, sent again
 // after 1 s, 3 s, 7 s ... while they get lost.
 func (p *Process) handshake(ctx context.Context, there, back *route) error {
-	pause := connectResend
-	for try := uint64(0); ; try++ {
-		out, in := there.fate(try<<32), back.fate(try<<32)
+	for pause := connectResend; ; {
+		now := time.Now()
+		out, in := there.fate(now), back.fate(now)
 		lost := out.swallowed || in.swallowed || out.held == partitioned || in.held == partitioned
 		wait := out.delay + in.delay
 		if lost {
@@ -162,6 +167,7 @@ func (p *Process) handshake(ctx context.Context, there, back *route) error {
 		if thaw := p.host.frozen(); thaw != nil {
 			select {
 			case <-thaw:
+				time.Sleep(there.stagger())
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}

@@ -34,13 +34,18 @@ func newServer(tb testing.TB, h http.Handler, cfg serviceConfig) (httpServer, er
 	return transport.NewServer(h, append([]transport.ServerOption{transport.WithServerProtocols(cfg.protocol)}, cfg.server...)...)
 }
 
-// logTo writes to the log of a test.
+// logTo writes to the log of a test, but for panics that were planned.
 type logTo struct{ tb testing.TB }
 
 func (l logTo) Write(b []byte) (int, error) {
-	l.tb.Logf("%s", bytes.TrimSpace(b))
+	if !bytes.Contains(b, []byte(plannedPanic)) {
+		l.tb.Logf("%s", bytes.TrimSpace(b))
+	}
 	return len(b), nil
 }
+
+// plannedPanic begins the value of a panic that is a fault.
+const plannedPanic = "transporttest: planned "
 
 // plainServer is a server of net/http that ends without an error.
 type plainServer struct{ *http.Server }
@@ -130,6 +135,7 @@ func (s *serving) thaw(ctx context.Context) bool {
 		}
 		select {
 		case <-thawed:
+			time.Sleep(time.Duration(1 + s.request%1000)) // one after the other
 		case <-ctx.Done():
 			return false
 		}
@@ -156,7 +162,7 @@ func (s *serving) suffer(a *activeFault, r *http.Request) (answered bool) {
 		http.Error(s, http.StatusText(a.Status), a.Status)
 		return true
 	case Panic:
-		panic("transporttest: " + a.String())
+		panic(plannedPanic + a.String())
 	case Cut:
 		s.cut = a.Bytes
 	}
@@ -229,17 +235,27 @@ func (s *serving) end(r *http.Request) {
 		}
 	}
 	now := s.process.host.net.Since()
-	s.process.host.net.rec.Served(report.Served{
+	record := report.Served{
 		Service: s.process.host.service, Replica: s.process.host.name, Start: s.begin, End: now,
-		Status: s.status, Late: r.Context().Err() != nil || s.expired(r, now), Work: now - s.begin,
-	})
+		Status: s.status, Late: r.Context().Err() != nil || s.expired(r, now),
+	}
+	if died, dead := s.process.death(); dead {
+		record.End, record.Status, record.Late = min(now, died), 0, true
+	}
+	record.Work = record.End - record.Start
+	s.process.host.net.rec.Served(record)
 	if panicked != nil {
 		panic(panicked) // for the server, which answers
 	}
 }
 
-// expired reports whether the caller's deadline has passed.
+// expired reports whether the caller's deadline, or the server's own, has
+// passed.
 func (s *serving) expired(r *http.Request, now time.Duration) bool {
+	// At this very instant the context may not have heard of it.
+	if d, ok := r.Context().Deadline(); ok && !time.Now().Before(d) {
+		return true
+	}
 	left, ok := transport.CallerTimeout(r.Header)
 	return ok && now > s.begin+left
 }
@@ -283,9 +299,9 @@ func (s *serving) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 type queue struct {
 	mu      sync.Mutex
 	free    int
-	backlog int // negative is unbounded
-	waiting []chan struct{}
-	open    bool // everybody may enter: the fault is over
+	backlog int                  // negative is unbounded
+	waiting []chan time.Duration // each gets how long to wait still
+	open    bool                 // everybody may enter: the fault is over
 }
 
 // enter waits for a place. It reports false if there are too many waiting, or
@@ -301,11 +317,12 @@ func (q *queue) enter(ctx context.Context) bool {
 		q.mu.Unlock()
 		return false
 	}
-	turn := make(chan struct{})
+	turn := make(chan time.Duration, 1)
 	q.waiting = append(q.waiting, turn)
 	q.mu.Unlock()
 	select {
-	case <-turn:
+	case rest := <-turn:
+		time.Sleep(rest)
 		return true
 	case <-ctx.Done():
 		return q.withdraw(turn)
@@ -314,7 +331,7 @@ func (q *queue) enter(ctx context.Context) bool {
 
 // withdraw takes a turn out of the queue. It reports true if it was given
 // already.
-func (q *queue) withdraw(turn chan struct{}) bool {
+func (q *queue) withdraw(turn chan time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, t := range q.waiting {
@@ -335,9 +352,9 @@ func (q *queue) leave() {
 
 // admit gives free places to those who have waited longest.
 func (q *queue) admit() {
-	for len(q.waiting) > 0 && (q.open || q.free > 0) {
+	for rank := time.Duration(0); len(q.waiting) > 0 && (q.open || q.free > 0); rank++ {
 		q.free--
-		close(q.waiting[0])
+		q.waiting[0] <- rank // a nanosecond apart, so that their order is no chance
 		q.waiting = q.waiting[1:]
 	}
 }

@@ -161,7 +161,10 @@ func (p *Process) serve(ctx context.Context, newHandler func(*Process) http.Hand
 	if p.sleep(grace, cfg.drain) != nil {
 		return errors.Join(srv.Close(), <-served)
 	}
-	return errors.Join(err, srv.Shutdown(grace), <-served)
+	began := p.host.net.Since()
+	err = errors.Join(err, srv.Shutdown(grace), <-served)
+	p.settle(began)
+	return err
 }
 
 func (c *serviceConfig) zone(h *Host) string {

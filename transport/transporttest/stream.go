@@ -24,8 +24,8 @@ type stream struct {
 	pieces  []piece
 	size    int       // bytes in pieces
 	last    time.Time // when the newest piece arrives
+	sent    time.Time // when it was sent
 	free    time.Time // when a slow link can take the next byte
-	seq     uint64    // pieces sent so far
 	cut     ends      // when the connection is broken for the two ends
 	dead    bool      // swallowed by a black hole: nothing arrives any more
 	bulk    bool      // HTTP/2, which bounds itself: a writer never waits
@@ -41,7 +41,6 @@ type piece struct {
 	data    []byte
 	fin     bool
 	sent    time.Time
-	seq     uint64
 	arrives time.Time
 	held    hold
 }
@@ -125,7 +124,12 @@ func (s *stream) take(b []byte, w *wait) (int, error) {
 	}
 	w.changed = s.changed
 	w.soonest(s.readBy)
-	if w.thawed = s.route.to.frozen(); w.thawed != nil {
+	thawed, woke := s.route.to.sleep()
+	if w.thawed = thawed; thawed != nil {
+		return 0, nil
+	}
+	if ready := woke.Add(s.route.stagger()); now.Before(ready) {
+		w.soonest(ready)
 		return 0, nil
 	}
 	if passed(s.cut.reader, now) {
@@ -224,8 +228,7 @@ func (s *stream) send(data []byte, fin bool, now time.Time) {
 			part = data[:min(len(data), max(1, rate/10))] // ten pieces a second
 			s.free = later(s.free, now).Add(time.Duration(len(part)) * time.Second / time.Duration(rate))
 		}
-		s.seq++
-		p := piece{data: append([]byte(nil), part...), fin: fin, sent: now, seq: s.seq}
+		p := piece{data: append([]byte(nil), part...), fin: fin, sent: now}
 		if !s.dispatch(&p, now) {
 			return
 		}
@@ -241,7 +244,7 @@ func (s *stream) send(data []byte, fin bool, now time.Time) {
 // refuse answers data that nobody reads by a reset. It reports false if the data
 // is held on its way.
 func (s *stream) refuse(now time.Time) bool {
-	fate := s.route.fate(s.seq)
+	fate := s.route.fate(now)
 	if fate.held != moving {
 		return false
 	}
@@ -260,7 +263,7 @@ func (s *stream) breakForWriter(at time.Time) {
 
 // dispatch decides when p arrives. It reports false if it never does.
 func (s *stream) dispatch(p *piece, now time.Time) bool {
-	fate := s.route.fate(p.seq)
+	fate := s.route.fate(now)
 	switch {
 	case fate.swallowed:
 		s.dead = true
@@ -274,9 +277,18 @@ func (s *stream) dispatch(p *piece, now time.Time) bool {
 	if p.held = fate.held; p.held != moving {
 		return true
 	}
-	p.arrives = later(later(now, s.free).Add(fate.delay), s.last)
-	s.last = p.arrives
+	s.arrive(p, later(now, s.free).Add(fate.delay))
 	return true
+}
+
+// arrive has p arrive at that time, or right after those before it: at the same
+// instant only if it was sent so.
+func (s *stream) arrive(p *piece, at time.Time) {
+	if after := s.last.Add(1); at.Before(after) && !p.sent.Equal(s.sent) {
+		at = after
+	}
+	p.arrives = later(at, s.last)
+	s.last, s.sent = p.arrives, p.sent
 }
 
 // release gives pieces that were held a time of arrival, if nothing holds them
@@ -291,7 +303,7 @@ func (s *stream) release(now time.Time) {
 			continue
 		}
 		was := p.held
-		fate := s.route.fate(p.seq)
+		fate := s.route.fate(now)
 		if fate.held != moving {
 			break
 		}
@@ -300,15 +312,14 @@ func (s *stream) release(now time.Time) {
 		if was == partitioned {
 			leaves = resent(p.sent, now)
 		}
-		p.arrives = later(leaves.Add(fate.delay), s.last)
-		s.last = p.arrives
+		s.arrive(p, leaves.Add(fate.delay))
 	}
 	if moved {
 		s.change()
 	}
 	if moved && s.readEnd {
 		s.pieces, s.size = nil, 0
-		s.breakForWriter(s.last.Add(s.back.route.fate(s.back.seq).delay))
+		s.breakForWriter(s.last.Add(s.back.route.fate(now).delay))
 	}
 }
 
@@ -395,7 +406,7 @@ func (s *stream) cease() {
 func (s *stream) lost() (delay time.Duration, lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fate := s.route.fate(0)
+	fate := s.route.fate(time.Now())
 	return fate.delay, s.dead || fate.swallowed || fate.held == partitioned
 }
 

@@ -52,10 +52,17 @@ func (w *watcher) EndAttempt(_ context.Context, c *transport.Call, a *transport.
 		replica = hostOf(a.Instance.Addr)
 	}
 	start := a.Start.Sub(n.start)
-	n.rec.Attempt(report.Attempt{
+	record := report.Attempt{
 		Client: w.process.host.name, Service: c.Service, Replica: replica, Kind: a.Kind.String(),
 		Start: start, End: start + a.Duration, Status: a.Status, Err: class(a.Err), OK: a.Outcome == transport.Success,
-	})
+	}
+	if died, dead := w.process.death(); dead {
+		if start >= died {
+			return // it never left
+		}
+		record.End, record.Status, record.Err, record.OK = died, 0, report.ErrCancelled, false
+	}
+	n.rec.Attempt(record)
 	w.look(c.Service)
 }
 
@@ -75,6 +82,9 @@ func (w *watcher) StartService(s transport.ServiceState) func() {
 
 // look tells what has changed about the endpoints of a service.
 func (w *watcher) look(service string) {
+	if w.process.over() {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.services[service]
