@@ -2,9 +2,7 @@ package transporttest
 
 import (
 	"cmp"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/gabion-go/gabion/transport/transporttest/report"
 )
@@ -63,47 +61,4 @@ func Explore(t *testing.T, seeds int, scenario func(seed uint64) Scenario, check
 		least := shrinker.scenario(s, fails)
 		t.Logf("%s\n%s", shrinker.summary(len(s.Faults), len(least.Faults)), describe(least))
 	})
-}
-
-// scenario looks for a smaller scenario that fails.
-func (s *shrinker) scenario(all Scenario, run func(Scenario) error) Scenario {
-	least := all.clone()
-	try := func(change func(*Scenario)) error {
-		c := least.clone()
-		change(&c)
-		if c.Validate() == nil {
-			return run(c)
-		}
-		return nil // what is not valid is no failure of what is tested
-	}
-	keep := func(change func(*Scenario)) bool {
-		ok := s.same(func() error { return try(change) })
-		if ok {
-			change(&least)
-		}
-		return ok
-	}
-	least.Faults = s.faults(least.Faults, func(some []Fault) error {
-		return try(func(c *Scenario) { c.Faults = some })
-	})
-	least.Duration = s.shorter(least.Duration, func(d time.Duration) error {
-		return try(func(c *Scenario) { c.Duration = d })
-	})
-	for i := len(least.Loads) - 1; i >= 0; i-- {
-		keep(func(c *Scenario) { c.Loads = slices.Delete(c.Loads, i, i+1) })
-	}
-	for i := range least.Loads {
-		least.Loads[i].For = s.shorter(least.Loads[i].For, func(d time.Duration) error {
-			return try(func(c *Scenario) { c.Loads[i].For = d })
-		})
-	}
-	for i := len(least.Services) - 1; i >= 0; i-- {
-		if keep(func(c *Scenario) { c.Services = slices.Delete(c.Services, i, i+1) }) {
-			continue
-		}
-		fewer := func(c *Scenario) { c.Services[i].Replicas = c.Services[i].replicas() - 1 }
-		for least.Services[i].replicas() > 1 && keep(fewer) {
-		}
-	}
-	return least
 }
