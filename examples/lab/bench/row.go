@@ -17,7 +17,8 @@ type Row struct {
 	Policy string `json:"policy"`
 	// Variant of the set-up, if there are several.
 	Variant string `json:"variant,omitempty"`
-	// Load as a part of what the servers are allotted, if that varies.
+	// Load, if that varies: a part of what the servers are allotted, or a
+	// number of clients.
 	Load float64 `json:"load,omitzero"`
 	// Success is the part of the calls that went well.
 	Success *float64 `json:"success,omitempty"`
@@ -150,6 +151,14 @@ func (r *Row) label() string {
 		return r.Policy
 	}
 	return r.Policy + ", " + r.Variant
+}
+
+// loadText returns a part with two digits, and a number as it is.
+func loadText(load float64) string {
+	if load >= 10 {
+		return fmt.Sprintf("%.0f", load)
+	}
+	return fmt.Sprintf("%.2f", load)
 }
 
 // String returns the figure without its name.

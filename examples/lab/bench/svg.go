@@ -3,8 +3,6 @@ package bench
 import (
 	"fmt"
 	"io"
-	"math"
-	"slices"
 	"strings"
 )
 
@@ -76,97 +74,103 @@ type chart struct {
 	y    float64 // where the next panel begins
 }
 
-// panel draws one figure, if any row has it.
+// panel draws one figure, if any row has it: bars if there is one load, else
+// lines, a panel for each variant.
 func (c *chart) panel(name string) {
-	var rows []Row
-	var values []Figure
+	var p points
 	for _, r := range c.rows {
 		if f, ok := r.figure(name); ok {
-			rows, values = append(rows, r), append(values, f)
+			p = append(p, point{r, f})
 		}
 	}
-	if len(rows) == 0 {
+	if len(p) == 0 {
 		return
 	}
-	s := scaleOf(values)
 	title := strings.ReplaceAll(name, "_", " ")
+	s := scaleOf(p)
+	loads := p.loads()
+	if len(loads) < 2 {
+		c.title(title, s)
+		c.bars(p, s)
+		return
+	}
+	for _, v := range p.variants() {
+		c.title(strings.TrimSuffix(title+", "+v, ", "), s)
+		c.lines(p.of(v), s, loads)
+	}
+}
+
+func (c *chart) title(text string, s scale) {
 	switch {
 	case s.log:
-		title += " (logarithmic)"
+		text += " (logarithmic)"
 	case s.low > 0:
-		title += fmt.Sprintf(" (from %.0f %%)", 100*s.low)
+		text += fmt.Sprintf(" (from %.0f %%)", 100*s.low)
 	}
-	c.text("panel", 16, c.y+18, title)
+	c.text("panel", 16, c.y+18, text)
 	c.y += panelHead
-	if loads := loadsOf(rows); len(loads) > 1 {
-		c.lines(rows, values, s, loads)
-	} else {
-		c.bars(rows, values, s)
-	}
 }
 
 // bars draws a bar for each row.
-func (c *chart) bars(rows []Row, values []Figure, s scale) {
-	for i := range rows {
-		v := values[i]
+func (c *chart) bars(p points, s scale) {
+	top := c.y
+	for _, v := range p {
 		class := "bar"
-		length := (barsRight - barsLeft) * s.part(v.Value)
+		length := (barsRight - barsLeft) * s.part(v.figure.Value)
 		switch {
-		case v.Name == recovery && v.Value < 0:
+		case v.figure.Name == recovery && v.figure.Value < 0:
 			class, length = "never", barsRight-barsLeft
-		case rows[i].Policy == ours:
+		case v.row.Policy == ours:
 			class = "ours"
 		}
-		c.text("right", barsLeft-10, c.y+15, rows[i].label())
-		c.rect(class, barsLeft, c.y+3, max(1, length), barHeight-6, rows[i].label()+": "+v.String())
-		c.text("", barsLeft+max(1, length)+6, c.y+15, v.String())
+		c.text("right", barsLeft-10, c.y+15, v.row.label())
+		c.rect(class, barsLeft, c.y+3, max(1, length), barHeight-6, v.row.label()+": "+v.figure.String())
+		c.text("", barsLeft+max(1, length)+6, c.y+15, v.figure.String())
 		c.y += barHeight
 	}
-	c.line("axis", barsLeft, c.y-barHeight*float64(len(rows)), barsLeft, c.y)
+	c.line("axis", barsLeft, top, barsLeft, c.y)
+	c.y += 10
 }
 
-// lines draws a line over the load for each policy and variant.
-func (c *chart) lines(rows []Row, values []Figure, s scale, loads []float64) {
+// lines draws a line over the load for each policy.
+func (c *chart) lines(p points, s scale, loads []float64) {
 	top, bottom := c.y, c.y+lineHeight
 	first, last := loads[0], loads[len(loads)-1]
 	x := func(load float64) float64 { return linesLeft + (load-first)/(last-first)*(linesRight-linesLeft) }
 	y := func(v float64) float64 { return bottom - s.part(v)*(bottom-top) }
 	for _, v := range s.ticks() {
 		c.line("grid", linesLeft, y(v), linesRight, y(v))
-		c.text("right soft", linesLeft-8, y(v)+4, Figure{Name: values[0].Name, Value: v, Share: values[0].Share}.String())
+		c.text("right soft", linesLeft-8, y(v)+4, Figure{Value: v, Share: p[0].figure.Share}.String())
 	}
+	written := -linesRight
 	for _, l := range loads {
-		c.text("mid soft", x(l), bottom+18, fmt.Sprintf("%.2f", l))
-	}
-	var series []string
-	for i := range rows {
-		label := rows[i].label()
-		n := slices.Index(series, label)
-		if n < 0 {
-			n = len(series)
-			series = append(series, label)
-			c.text("", linesRight+44, top+12+18*float64(n), label)
-			class := colour(rows[i].Policy, n)
-			c.line("s "+class, linesRight+16, top+8+18*float64(n), linesRight+38, top+8+18*float64(n))
-			c.series(class, label, rows, values, x, y)
+		if x(l)-written >= 32 {
+			c.text("mid soft", x(l), bottom+18, loadText(l))
+			written = x(l)
 		}
+	}
+	for i, policy := range p.policies() {
+		class, key := colour(policy, i), top+8+18*float64(i)
+		c.line("s "+class, linesRight+16, key, linesRight+38, key)
+		c.text("", linesRight+44, key+4, policy)
+		c.series(class, policy, p, x, y)
 	}
 	c.line("axis", linesLeft, bottom, linesRight, bottom)
-	c.y = max(bottom+30, top+18*float64(len(series)+1))
+	c.y = bottom + 30
 }
 
-// series draws the line of the rows with one label.
-func (c *chart) series(class, label string, rows []Row, values []Figure, x, y func(float64) float64) {
+// series draws the line of one policy.
+func (c *chart) series(class, policy string, p points, x, y func(float64) float64) {
 	var path strings.Builder
 	pen := "M"
-	for i := range rows {
-		if rows[i].label() != label {
+	for _, v := range p {
+		if v.row.Policy != policy {
 			continue
 		}
-		px, py := x(rows[i].Load), y(values[i].Value)
+		px, py := x(v.row.Load), y(v.figure.Value)
 		fmt.Fprintf(&path, "%s%s %s", pen, num(px), num(py))
 		pen = "L"
-		c.circle("d "+class, px, py, 3, fmt.Sprintf("%s, load %.2f: %s", label, rows[i].Load, values[i]))
+		c.circle("d "+class, px, py, 3, fmt.Sprintf("%s, load %s: %s", policy, loadText(v.row.Load), v.figure))
 	}
 	fmt.Fprintf(c, "<path class=%q d=%q/>\n", "s "+class, path.String())
 }
@@ -176,74 +180,4 @@ func colour(policy string, n int) string {
 		return "co"
 	}
 	return fmt.Sprintf("c%d", n%colours)
-}
-
-// loadsOf returns the different loads in ascending order.
-func loadsOf(rows []Row) []float64 {
-	var loads []float64
-	for _, r := range rows {
-		loads = append(loads, r.Load)
-	}
-	slices.Sort(loads)
-	return slices.Compact(loads)
-}
-
-// scale places values between 0 and 1.
-type scale struct {
-	low, high float64
-	log       bool
-}
-
-// scaleOf returns a scale from zero, or a logarithmic one if the values are too
-// far apart for that. Of shares that are all above 90 % the rest is shown.
-func scaleOf(values []Figure) scale {
-	least, low, high := math.Inf(1), math.Inf(1), 0.0
-	for _, f := range values {
-		least = min(least, f.Value)
-		if f.Value > 0 {
-			low = min(low, f.Value)
-		}
-		high = max(high, f.Value)
-	}
-	switch {
-	case high == 0:
-		return scale{0, 1, false}
-	case values[0].Share && least > 0.9:
-		return scale{0.9, 1, false}
-	case values[0].Share:
-		return scale{0, high, false}
-	case high/low > 50:
-		return scale{math.Pow10(int(math.Floor(math.Log10(low)))), high, true}
-	}
-	return scale{0, high, false}
-}
-
-func (s scale) part(v float64) float64 {
-	if s.log {
-		if v <= s.low {
-			return 0
-		}
-		return math.Log(v/s.low) / math.Log(s.high/s.low)
-	}
-	return max(0, (v-s.low)/(s.high-s.low))
-}
-
-// ticks returns round values for the lines of a grid.
-func (s scale) ticks() []float64 {
-	if s.log {
-		var list []float64
-		for v := s.low; v <= s.high*1.001; v *= 10 {
-			list = append(list, v)
-		}
-		return list
-	}
-	step := math.Pow10(int(math.Floor(math.Log10(s.high - s.low))))
-	for (s.high-s.low)/step < 4 {
-		step /= 2
-	}
-	var list []float64
-	for v := s.low; v <= s.high*1.001; v += step {
-		list = append(list, v)
-	}
-	return list
 }

@@ -83,7 +83,7 @@ func (t *table) fill(columns []string) {
 	}
 	t.left = len(t.head)
 	if slices.ContainsFunc(t.rows, func(r Row) bool { return r.Load != 0 }) {
-		t.column("load", func(r *Row) string { return fmt.Sprintf("%.2f", r.Load) })
+		t.column("load", func(r *Row) string { return loadText(r.Load) })
 	}
 	for _, name := range columns {
 		t.column(strings.ReplaceAll(name, "_", " "), func(r *Row) string {
@@ -192,7 +192,7 @@ func (t *table) writeOthers(b *strings.Builder) {
 			who += ", " + p.Variant
 		}
 		if p.Load != 0 {
-			who += fmt.Sprintf(", load %.2f", p.Load)
+			who += ", load " + loadText(p.Load)
 		}
 		b.WriteString(t.published(who+", ", p))
 	}

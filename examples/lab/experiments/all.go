@@ -8,7 +8,13 @@ func All() []bench.Experiment {
 		BeyondRoundRobin(),
 		Prequal(),
 		Metastable(),
+		RetryStorm(),
 		Subsetting(),
+		Tail(),
+		TailAtScale(),
 		Jitter(),
+		RollingRestart(),
+		HalfOpen(),
+		ZoneOutage(),
 	}
 }

@@ -18,7 +18,7 @@ func BeyondRoundRobin() bench.Experiment {
 	return bench.Experiment{
 		Name:  "beyond-round-robin",
 		Title: "one of 11 servers is slow for 30 s of a minute",
-		Takes: 40 * time.Second,
+		Takes: 20 * time.Second,
 		About: `
 Eleven servers, one client, a request every millisecond for 60 s. Servers do not queue: a request
 takes as long as it takes, 164 to 200 ms by the quantiles of the samples that came with the

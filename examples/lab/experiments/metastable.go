@@ -21,7 +21,7 @@ func Metastable() bench.Experiment {
 	return bench.Experiment{
 		Name:  "metastable",
 		Title: "a store at 93 % of what it can do stands still for 10 s",
-		Takes: 60 * time.Second,
+		Takes: 30 * time.Second,
 		About: `
 A store serves 300 requests a second, first come, first served, with exponential service times and
 a line without bound; 280 calls a second arrive. An attempt is given up after 1 s, but the store
@@ -72,6 +72,7 @@ const (
 	metaFrom     = 60 * time.Second
 	metaUntil    = 70 * time.Second
 	metaFor      = 600 * time.Second
+	metaQuick    = 400 * time.Second
 	metaSeeds    = 5
 	metaFactor   = 30 // on service times, while the store stands still
 )
@@ -133,11 +134,15 @@ func runMetastable(ctx context.Context, r bench.Run) ([]bench.Row, error) {
 	if r.Quick {
 		seeds = 1
 	}
+	end := metaFor
+	if r.Quick {
+		end = metaQuick
+	}
 	return bench.Each(ctx, r.Policies, func(ctx context.Context, policy string) (bench.Row, error) {
 		var rows []bench.Row
 		for i := range seeds {
 			r.Tell("%s: run %d of %d", policy, i+1, seeds)
-			row, err := metaRun(ctx, policy, r.Seed+uint64(i))
+			row, err := metaRun(ctx, policy, r.Seed+uint64(i), end)
 			if err != nil {
 				return bench.Row{}, err
 			}
@@ -147,10 +152,10 @@ func runMetastable(ctx context.Context, r bench.Run) ([]bench.Row, error) {
 	})
 }
 
-func metaRun(ctx context.Context, policy string, seed uint64) (bench.Row, error) {
+func metaRun(ctx context.Context, policy string, seed uint64, end time.Duration) (bench.Row, error) {
 	p, shed := metaPolicy(policy)
 	result, err := sim.Run(ctx, sim.Config{
-		Name: policy, Seed: seed, For: metaFor,
+		Name: policy, Seed: seed, For: end,
 		Clients: []sim.Clients{{Name: "client", Policy: p}},
 		Servers: []sim.Servers{{Service: "store", Kind: sim.Queue, Time: dist.Exponential(time.Second / metaCapacity), Limit: shed}},
 		Load:    []load.Load{{Client: "client", Service: "store", Rate: metaRate}},
@@ -161,7 +166,7 @@ func metaRun(ctx context.Context, policy string, seed uint64) (bench.Row, error)
 	}
 	const slice = 120 * time.Second
 	after := result.Between(metaUntil, metaUntil+slice)
-	late := result.Between(metaFor-10*time.Second-slice, metaFor-10*time.Second)
+	late := result.Between(end-10*time.Second-slice, end-10*time.Second)
 	row := bench.FromReport(policy, result.Report)
 	row.RecoveryS = new(metaRecovery(result.Report))
 	row.Goodput = &after.Goodput

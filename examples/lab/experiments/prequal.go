@@ -17,7 +17,7 @@ func Prequal() bench.Experiment {
 	return bench.Experiment{
 		Name:  "prequal",
 		Title: "100 servers with noisy neighbours, load from 0.75 to 1.74",
-		Takes: 6 * time.Minute,
+		Takes: 3 * time.Minute,
 		About: `
 A hundred clients call a hundred servers that share their cores among all requests they have. Each
 server is allotted 2 or 8 cores (variants A=2, A=8) and may burst to twice that, but 15 % of them at

@@ -1,0 +1,126 @@
+package experiments
+
+import (
+	"math"
+	"slices"
+	"testing"
+)
+
+// near reports whether got is within 10 % of want.
+func near(got, want float64) bool { return math.Abs(got-want) <= 0.1*want }
+
+// The set-up is known in full, so the figures are the published ones, and
+// failures are near as well as successes.
+func TestBeyondRoundRobin(t *testing.T) {
+	rows := lab(t, "beyond-round-robin")
+	success, slow := figures(t, rows, "success"), figures(t, rows, "to_slow")
+	for key, want := range map[string]struct{ failed, slow float64 }{
+		"round-robin 2s":  {0.0455, 2728},
+		"round-robin 10x": {0.0455, 2728},
+	} {
+		if !near(1-success[key], want.failed) || !near(slow[key], want.slow) {
+			t.Errorf("%s: %.4f failed, %.0f to the slow server, want %.4f and %.0f", key, 1-success[key], slow[key], want.failed, want.slow)
+		}
+	}
+	for _, variant := range []string{" 2s", " 10x"} {
+		if s := slow["p2c-least-request"+variant]; s < 270*0.9 || s > 351*1.1 {
+			t.Errorf("p2c%s: %.0f to the slow server, want 270 to 351", variant, s)
+		}
+		if f := 1 - success["p2c-least-request"+variant]; f < 0.0051*0.9 || f > 0.0059*1.1 {
+			t.Errorf("p2c%s: %.4f failed, want 0.0051 to 0.0059", variant, f)
+		}
+		if success["gabion"+variant] < success["p2c-least-request"+variant] {
+			t.Errorf("gabion%s: %.4f, worse than its balancer alone: %.4f", variant,
+				success["gabion"+variant], success["p2c-least-request"+variant])
+		}
+	}
+}
+
+// Counting requests is better than not, and the whole client no worse.
+func TestPrequal(t *testing.T) {
+	rows := lab(t, "prequal")
+	for _, r := range rows {
+		if load := r["load"].(float64); load != 0.9 && load != 1.27 {
+			t.Errorf("load %v", load)
+		}
+	}
+	for i := 0; i < len(rows); i += 4 { // one load after the other
+		p99, success := figures(t, rows[i:i+4], "p99_ms"), figures(t, rows[i:i+4], "success")
+		if p99["p2c-least-request A=2"] >= p99["round-robin A=2"] || p99["gabion A=2"] > p99["p2c-least-request A=2"] {
+			t.Errorf("load %v: p99 %v, want gabion, p2c, round robin in this order", rows[i]["load"], p99)
+		}
+		if success["round-robin A=2"] >= success["p2c-least-request A=2"] {
+			t.Errorf("load %v: success %v, want round robin worst", rows[i]["load"], success)
+		}
+	}
+}
+
+func TestMetastable(t *testing.T) {
+	rows := lab(t, "metastable")
+	recovery, late, store := figures(t, rows, "recovery_s"), figures(t, rows, "goodput_late"), figures(t, rows, "store_per_s")
+	for policy, perSecond := range map[string]float64{"one-retry": 560, "three-retries": 1120} {
+		if recovery[policy] != -1 || late[policy] > 0.01 || !near(store[policy], perSecond) {
+			t.Errorf("%s: recovery %v s, goodput late %v, %v a second, want never, none, and %v",
+				policy, recovery[policy], late[policy], store[policy], perSecond)
+		}
+	}
+	for policy, most := range map[string]float64{"no-retries": 170, "success-budget": 170, "gabion": 15, "gabion-shedding": 15} {
+		if r := recovery[policy]; r < 0 || r > most || late[policy] < 0.9 {
+			t.Errorf("%s: recovery %v s, goodput late %v, want at most %v s", policy, r, late[policy], most)
+		}
+	}
+	if recovery["gabion"] >= recovery["no-retries"] {
+		t.Errorf("recovery %v s with a breaker, %v s without", recovery["gabion"], recovery["no-retries"])
+	}
+}
+
+func TestSubsetting(t *testing.T) {
+	rows := lab(t, "subsetting")
+	least, most := figures(t, rows, "fewest"), figures(t, rows, "most")
+	changed, atMost := figures(t, rows, "changed_per_client"), figures(t, rows, "most_changed")
+	for key, want := range map[string][2]float64{ // published ones are even
+		"deterministic 10 of 300":              {10, 10},
+		"deterministic 10 of 300, 295 clients": {9, 10},
+		"deterministic 3 of 12":                {2, 3},
+	} {
+		if least[key] != want[0] || most[key] != want[1] {
+			t.Errorf("%s: %v to %v connections, want %v to %v", key, least[key], most[key], want[0], want[1])
+		}
+	}
+	for key, want := range map[string][2]float64{
+		"random 90 of 300": {57, 109}, "random 30 of 300": {15, 45}, "rendezvous 10 of 300": {3, 21},
+	} {
+		if math.Abs(least[key]-want[0]) > 0.15*want[1] || math.Abs(most[key]-want[1]) > 0.15*want[1] {
+			t.Errorf("%s: %v to %v connections, want about %v to %v", key, least[key], most[key], want[0], want[1])
+		}
+	}
+	if c := changed["deterministic 10 of 300, 295 clients"]; !near(c, 9.48) {
+		t.Errorf("deterministic: %v change, want about 9.48", c)
+	}
+	if c := changed["rendezvous 10 of 300"]; c > 0.06 || atMost["rendezvous 10 of 300"] != 1 {
+		t.Errorf("rendezvous: %v change, at most %v, want 1/30 and 1", c, atMost["rendezvous 10 of 300"])
+	}
+}
+
+func TestTailAtScale(t *testing.T) {
+	above := figures(t, lab(t, "tail-at-scale"), "above_1s")
+	if got := above["p2c-least-request fan-out 100"]; !near(got, 0.63) {
+		t.Errorf("%.3f of the users' requests above 1 s, want about 0.63", got)
+	}
+	if got := above["p2c-least-request fan-out 1"]; got > 0.03 {
+		t.Errorf("%.3f of single calls above 1 s, want about 0.01", got)
+	}
+}
+
+// What the article's program came to with 100 clients.
+func TestJitter(t *testing.T) {
+	rows := slices.DeleteFunc(lab(t, "jitter"), func(r map[string]any) bool { return r["load"] != 100.0 })
+	writes, done := figures(t, rows, "writes"), figures(t, rows, "done_ms")
+	for policy, want := range map[string]struct{ writes, done float64 }{
+		"none": {2422, 2021}, "exponential": {1846, 62719}, "equal": {812, 6612}, "full": {796, 4855}, "decorrelated": {1000, 4571},
+	} {
+		if !near(writes[policy], want.writes) || !near(done[policy], want.done) {
+			t.Errorf("%s: %.0f writes in %.0f ms, want about %.0f in %.0f", policy, writes[policy], done[policy], want.writes, want.done)
+		}
+	}
+}
