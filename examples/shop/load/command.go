@@ -32,7 +32,12 @@ flags:
 // "shop load". The report goes to stdout, progress to stderr. It returns
 // [flag.ErrHelp] after -h.
 func Command(ctx context.Context, registry launch.Registry, args []string, stdout, stderr io.Writer) error {
-	cfg := Config{Progress: func(t Tick) { fmt.Fprintln(stderr, t) }}
+	return command(ctx, registry, args, stdout, stderr, nil)
+}
+
+// command is Command with the connections that dial opens.
+func command(ctx context.Context, registry launch.Registry, args []string, stdout, stderr io.Writer, dial dialer) error {
+	cfg := Config{Progress: func(t Tick) { fmt.Fprintln(stderr, t) }, dial: dial}
 	flags := flag.NewFlagSet("shop load", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }

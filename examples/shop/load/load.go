@@ -33,6 +33,8 @@ type Config struct {
 	Think time.Duration
 	// Progress, if set, is called once a second.
 	Progress func(Tick)
+
+	dial dialer // nil for the network's
 }
 
 func (c Config) validate() error {
@@ -61,7 +63,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	client := newClient(cfg.Timeout)
+	client := newClient(cfg.Timeout, cfg.dial)
 	defer client.CloseIdleConnections()
 	s := &shop{
 		target: trimTarget(cfg.Target), client: client, began: time.Now(),

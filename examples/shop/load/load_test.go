@@ -2,28 +2,38 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gabion-go/gabion/examples/shop/launch"
 )
 
-// fakeShop is a storefront in memory that can break its promises.
+// fakeShop is a storefront in memory that can break its promises. It and the
+// load on it belong in a synctest bubble: what the load does in a second then
+// does not depend on the machine.
 type fakeShop struct {
 	loseItems, doubleOrders, sameOrder, forgetCarts, refuseRepeats bool
 	soldOut                                                        bool
 	fail                                                           func(r *http.Request) int // status, 0 to serve
-	stall                                                          chan struct{}             // holds product pages
+	stall                                                          time.Duration             // product pages hang for so long after the start
+
+	conns  chan net.Conn // dialled and not yet accepted
+	closed chan struct{}
 
 	mu     sync.Mutex
 	carts  map[string]map[string]int
@@ -31,17 +41,20 @@ type fakeShop struct {
 	count  int
 }
 
-func (f *fakeShop) start(t *testing.T) string {
+// target is where all fake shops are.
+const target = "http://127.0.0.1"
+
+func (f *fakeShop) start(t *testing.T) {
 	t.Helper()
+	f.conns, f.closed = make(chan net.Conn), make(chan struct{})
+	began := time.Now()
 	f.carts, f.orders = map[string]map[string]int{}, map[string]string{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/products", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, `{"products":[{"id":"tea"},{"id":"cup"},{"id":"pot"}]}`)
 	})
 	mux.HandleFunc("GET /api/products/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if f.stall != nil {
-			<-f.stall
-		}
+		time.Sleep(time.Until(began.Add(f.stall)))
 		w.Header().Set("X-Shop-Degraded", "inventory")
 		io.WriteString(w, `{}`)
 	})
@@ -49,7 +62,8 @@ func (f *fakeShop) start(t *testing.T) string {
 	mux.HandleFunc("GET /api/carts/{id}", f.read)
 	mux.HandleFunc("PUT /api/carts/{id}/items/{product}", f.put)
 	mux.HandleFunc("POST /api/carts/{id}/checkout", f.checkout)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(2 * time.Millisecond)
 		if f.fail != nil {
 			if status := f.fail(r); status != 0 {
 				w.WriteHeader(status)
@@ -58,10 +72,38 @@ func (f *fakeShop) start(t *testing.T) string {
 			}
 		}
 		mux.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
+	})}
+	var serving sync.WaitGroup
+	serving.Go(func() { server.Serve(f) })
+	t.Cleanup(func() {
+		server.Close()
+		serving.Wait()
+	})
 }
+
+// dial connects to the shop.
+func (f *fakeShop) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case f.conns <- server:
+		return client, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept, Close and Addr make the shop a listener.
+func (f *fakeShop) Accept() (net.Conn, error) {
+	select {
+	case c := <-f.conns:
+		return c, nil
+	case <-f.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (f *fakeShop) Close() error   { close(f.closed); return nil }
+func (f *fakeShop) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 
 func (f *fakeShop) create(w http.ResponseWriter, _ *http.Request) {
 	f.mu.Lock()
@@ -124,26 +166,29 @@ func (f *fakeShop) checkout(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"order":%q}`, order)
 }
 
-func run(t *testing.T, cfg Config) *Report {
+// run opens shop and makes a load on it.
+func run(t *testing.T, shop *fakeShop, cfg Config) (r *Report) {
 	t.Helper()
-	cfg.Rate, cfg.Seed, cfg.Think = max(cfg.Rate, 500), 7, time.Millisecond
-	if cfg.Duration == 0 {
-		cfg.Duration = 600 * time.Millisecond
+	cfg.Target, cfg.Seed, cfg.Think, cfg.Timeout = target, 7, time.Millisecond, 5*time.Second
+	cfg.Rate = cmp.Or(cfg.Rate, 500)
+	cfg.Duration = cmp.Or(cfg.Duration, 600*time.Millisecond)
+	cfg.MaxInFlight = cmp.Or(cfg.MaxInFlight, 100)
+	if cfg.dial == nil {
+		cfg.dial = shop.dial
 	}
-	if cfg.MaxInFlight == 0 {
-		cfg.MaxInFlight = 100
-	}
-	cfg.Timeout = 5 * time.Second
-	report, err := Run(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return report
+	synctest.Test(t, func(t *testing.T) {
+		shop.start(t)
+		var err error
+		if r, err = Run(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return r
 }
 
 func TestGoodShop(t *testing.T) {
 	shop := &fakeShop{}
-	r := run(t, Config{Target: shop.start(t)})
+	r := run(t, shop, Config{})
 	if r.Total.Calls < 200 || r.Total.Good != r.Total.Calls || r.Missed != 0 {
 		t.Errorf("total %+v, missed %d", r.Total, r.Missed)
 	}
@@ -179,7 +224,7 @@ func TestViolations(t *testing.T) {
 		"its repetition was refused with 409": {refuseRepeats: true},
 	} {
 		t.Run(want, func(t *testing.T) {
-			r := run(t, Config{Target: shop.start(t)})
+			r := run(t, shop, Config{})
 			if !errors.Is(r.Err(), ErrViolations) || !strings.Contains(strings.Join(r.Violations, "\n"), want) {
 				t.Errorf("violations %v", r.Violations)
 			}
@@ -199,7 +244,7 @@ func TestFailuresAreNoViolations(t *testing.T) {
 		}
 		return 0
 	}}
-	r := run(t, Config{Target: shop.start(t)})
+	r := run(t, shop, Config{})
 	if r.Err() != nil {
 		t.Errorf("violations %v", r.Violations)
 	}
@@ -213,7 +258,7 @@ func TestFailuresAreNoViolations(t *testing.T) {
 
 func TestRefusalIsNoFailure(t *testing.T) {
 	shop := &fakeShop{soldOut: true}
-	r := run(t, Config{Target: shop.start(t)})
+	r := run(t, shop, Config{})
 	if r.Total.Good != r.Total.Calls || r.Err() != nil || r.Orders != 0 {
 		t.Errorf("total %v, violations %v, orders %d", r.Total, r.Violations, r.Orders)
 	}
@@ -223,12 +268,8 @@ func TestRefusalIsNoFailure(t *testing.T) {
 }
 
 func TestSlowAnswersDoNotHoldBackOthers(t *testing.T) {
-	shop := &fakeShop{stall: make(chan struct{})}
-	target := shop.start(t)
-	// Product pages hang until the load is nearly over.
-	release := time.AfterFunc(time.Second, func() { close(shop.stall) })
-	defer release.Stop()
-	r := run(t, Config{Target: target, Rate: 500, Duration: time.Second, Constant: true, MaxInFlight: 1000})
+	shop := &fakeShop{stall: time.Second} // until the load is over
+	r := run(t, shop, Config{Duration: time.Second, Constant: true, MaxInFlight: 1000})
 	if r.Total.Calls != 500 {
 		t.Errorf("%d calls, want 500 whatever hangs", r.Total.Calls)
 	}
@@ -238,32 +279,49 @@ func TestSlowAnswersDoNotHoldBackOthers(t *testing.T) {
 }
 
 func TestMissedCallsAreCounted(t *testing.T) {
-	shop := &fakeShop{stall: make(chan struct{})}
-	target := shop.start(t)
-	release := time.AfterFunc(time.Second, func() { close(shop.stall) })
-	defer release.Stop()
-	r := run(t, Config{Target: target, Duration: time.Second, Constant: true, MaxInFlight: 5})
+	shop := &fakeShop{stall: time.Second}
+	r := run(t, shop, Config{Duration: time.Second, Constant: true, MaxInFlight: 5})
 	if r.Missed == 0 || r.Total.Calls+r.Missed != 500 {
 		t.Errorf("%d calls and %d missed, want 500 together", r.Total.Calls, r.Missed)
 	}
 }
 
 func TestEndingEarlyReports(t *testing.T) {
-	shop := &fakeShop{}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	r, err := Run(ctx, Config{Target: shop.start(t), Rate: 200, Duration: time.Hour, MaxInFlight: 10, Timeout: time.Second, Think: time.Millisecond})
-	if err != nil || r.Total.Calls == 0 || r.Total.Good != r.Total.Calls {
-		t.Errorf("%+v, %v", r, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		shop := &fakeShop{}
+		shop.start(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		r, err := Run(ctx, Config{
+			Target: target, Rate: 200, Duration: time.Hour, MaxInFlight: 10,
+			Timeout: time.Second, Think: time.Millisecond, dial: shop.dial,
+		})
+		if err != nil || r.Total.Calls == 0 || r.Total.Good != r.Total.Calls {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
 }
 
 func TestNobodyThere(t *testing.T) {
-	server := httptest.NewServer(nil)
-	server.Close()
-	r := run(t, Config{Target: server.URL, Duration: 100 * time.Millisecond})
-	if r.Total.Good != 0 || len(r.Errors) != 1 || r.Errors[0].Kind != "list products: connection refused" {
+	refuse := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	}
+	r := run(t, &fakeShop{}, Config{Duration: 100 * time.Millisecond, dial: refuse})
+	if r.Total.Calls == 0 || r.Total.Good != 0 || len(r.Errors) != 1 || r.Errors[0].Kind != "list products: connection refused" {
 		t.Errorf("total %v, errors %+v", r.Total, r.Errors)
+	}
+}
+
+// Over sockets, as the command does it.
+func TestSockets(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	r, err := Run(t.Context(), Config{
+		Target: server.URL, Rate: 1000, Duration: 10 * time.Millisecond, Constant: true,
+		MaxInFlight: 10, Timeout: time.Minute, Think: time.Millisecond,
+	})
+	if err != nil || r.Total.Calls+r.Missed != 10 || len(r.Errors) != 1 || r.Errors[0].Kind != "list products: 404" {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
@@ -277,17 +335,15 @@ func registry(t *testing.T) launch.Registry {
 }
 
 func TestCommand(t *testing.T) {
-	shop := &fakeShop{}
-	target := shop.start(t)
-	bad := (&fakeShop{doubleOrders: true}).start(t)
 	for name, tc := range map[string]struct {
 		args []string
 		err  string // "" for none
 		out  string
+		shop *fakeShop // nil for a good one
 	}{
 		"text":           {args: []string{"-target", target, "-for", "1100ms", "-rate", "300"}, out: "violations: none"},
 		"json":           {args: []string{"-target", target, "-for", "200ms", "-format", "json"}, out: `"p999_ms": `},
-		"violations":     {args: []string{"-target", bad, "-for", "500ms", "-rate", "500", "-think", "1ms"}, err: "broke its word", out: "VIOLATIONS: "},
+		"violations":     {args: []string{"-target", target, "-for", "500ms", "-rate", "500", "-think", "1ms"}, err: "broke its word", out: "VIOLATIONS: ", shop: &fakeShop{doubleOrders: true}},
 		"not loopback":   {args: []string{"-target", "http://shop.example.com"}, err: "is not on this machine"},
 		"other machine":  {args: []string{"-target", "http://10.1.2.3:80"}, err: "is not on this machine"},
 		"no URL":         {args: []string{"-target", "localhost:8080"}, err: "must be like http://127.0.0.1:8080"},
@@ -298,17 +354,21 @@ func TestCommand(t *testing.T) {
 		"all are joined": {args: []string{"-target", target, "-for", "0s", "-inflight", "0"}, err: "0 calls in flight"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var stdout, stderr bytes.Buffer
-			err := Command(t.Context(), registry(t), tc.args, &stdout, &stderr)
-			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
-				t.Errorf("error %v, want %q", err, tc.err)
-			}
-			if !strings.Contains(stdout.String(), tc.out) {
-				t.Errorf("no %q in\n%s", tc.out, &stdout)
-			}
-			if name == "text" && !strings.Contains(stderr.String(), "calls  0 failed") {
-				t.Errorf("no progress in\n%s", &stderr)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				shop := cmp.Or(tc.shop, &fakeShop{})
+				shop.start(t)
+				var stdout, stderr bytes.Buffer
+				err := command(t.Context(), registry(t), tc.args, &stdout, &stderr, shop.dial)
+				if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+					t.Errorf("error %v, want %q", err, tc.err)
+				}
+				if !strings.Contains(stdout.String(), tc.out) {
+					t.Errorf("no %q in\n%s", tc.out, &stdout)
+				}
+				if name == "text" && !strings.Contains(stderr.String(), "calls  0 failed") {
+					t.Errorf("no progress in\n%s", &stderr)
+				}
+			})
 		})
 	}
 }

@@ -24,12 +24,16 @@ type shop struct {
 	ledger   *ledger
 }
 
+// dialer opens a connection, as [net.Dialer.DialContext] does.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // newClient returns a client that opens a connection for whoever needs one,
 // uses no proxy and follows nothing to another host.
-func newClient(timeout time.Duration) *http.Client {
+func newClient(timeout time.Duration, dial dialer) *http.Client {
 	return &http.Client{
 		Timeout: timeout,
 		Transport: &http.Transport{
+			DialContext:  dial,
 			MaxIdleConns: 256, MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second,
 			DisableCompression: true,
 		},
