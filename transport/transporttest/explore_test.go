@@ -27,10 +27,9 @@ const planted = "GABION_TEST_PLANTED"
 // culprit breaks the service; it is planted among harmless faults.
 var culprit = transporttest.Fault{Kind: transporttest.Status, Status: 500, On: "pricing", At: time.Second, For: 2 * time.Second}
 
-// unlucky is a scenario that fails with every seventh seed, and then because of
-// one of its ten faults.
-func unlucky(seed uint64) transporttest.Scenario {
-	s := transporttest.Scenario{
+// lucky is a scenario with nine faults that do no harm.
+func lucky(seed uint64) transporttest.Scenario {
+	return transporttest.Scenario{
 		Services: []transporttest.ServiceSpec{
 			{Name: "stock", Replicas: 2},
 			{Name: "pricing", Replicas: 3, Behaviour: transporttest.Behaviour{Work: dist.Constant(time.Millisecond)}},
@@ -44,6 +43,12 @@ func unlucky(seed uint64) transporttest.Scenario {
 			Kinds: []transporttest.Kind{transporttest.ClockJump, transporttest.Refuse}, Links: [][2]string{{"web", "stock-2"}},
 		}),
 	}
+}
+
+// unlucky is a scenario that fails with every seventh seed, and then because of
+// one of its ten faults.
+func unlucky(seed uint64) transporttest.Scenario {
+	s := lucky(seed)
 	if seed%7 == 0 {
 		s.Faults = append(s.Faults[:4:4], append([]transporttest.Fault{culprit}, s.Faults[4:]...)...)
 	}
@@ -60,7 +65,7 @@ func allGood(r *report.Report) error {
 func TestExplore(t *testing.T) {
 	var mu sync.Mutex
 	reports := map[uint64]int{}
-	transporttest.Explore(t, 6, unlucky, func(r *report.Report) error {
+	transporttest.Explore(t, 6, lucky, func(r *report.Report) error {
 		mu.Lock()
 		defer mu.Unlock()
 		reports[r.Seed]++

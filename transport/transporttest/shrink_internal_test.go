@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -84,5 +85,34 @@ func TestGoLiteral(t *testing.T) {
 }`
 	if got := goLiteral(s); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What fails also without the fault is not what was looked for.
+func TestShrinkKeepsToTheFailure(t *testing.T) {
+	culprit := Fault{Kind: Crash, On: "a", For: time.Second}
+	all := Scenario{
+		Services: []ServiceSpec{{Name: "a", Replicas: 3}, {Name: "b"}},
+		Loads:    []load.Load{{Client: "web", Service: "a", Rate: 1, For: 4 * time.Second}},
+		Faults:   []Fault{{Kind: Pause, On: "b"}, culprit, {Kind: Pause, On: "a"}},
+	}
+	s := (&shrinker{}).scenario(all, func(s Scenario) error {
+		tooShort := len(s.Loads) == 0 || s.Loads[0].For < time.Second
+		if tooShort || slices.ContainsFunc(s.Faults, func(f Fault) bool { return f.Kind == Crash }) {
+			return errors.New("fails")
+		}
+		return nil
+	})
+	if len(s.Faults) != 1 || s.Faults[0].Kind != Crash || s.Faults[0].For >= 2*leastFault {
+		t.Errorf("faults %v, want a short crash", s.Faults)
+	}
+	if len(s.Loads) != 1 || s.Loads[0].For != time.Second {
+		t.Errorf("loads %+v, want one of 1s", s.Loads)
+	}
+	if len(s.Services) != 1 || s.Services[0].Replicas != 1 {
+		t.Errorf("services %+v, want one with one replica", s.Services)
+	}
+	if len(all.Faults) != 3 || all.Faults[1].For != time.Second || all.Loads[0].For != 4*time.Second || all.Services[0].Replicas != 3 {
+		t.Errorf("the scenario itself was changed: %+v", all)
 	}
 }

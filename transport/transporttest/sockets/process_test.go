@@ -45,7 +45,7 @@ type process struct {
 }
 
 func (p *process) start() error {
-	p.cmd = exec.Command(os.Args[0], "-test.run", "^TestServer$") //nolint:noctx // it is killed by name
+	p.cmd = exec.Command(os.Args[0], "-test.run", "^TestServer$")
 	p.cmd.Env = append(os.Environ(), serveAt+"="+p.addr)
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
