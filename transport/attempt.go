@@ -43,6 +43,7 @@ type attempt struct {
 	retryable bool
 	shed      bool          // refused before any work
 	elsewhere bool          // a server further down failed, and retries were made there
+	answered  bool          // the balancer knows how long the answer took
 	rest      time.Duration // what Retry-After asked for
 	ended     atomic.Bool
 }
@@ -207,7 +208,7 @@ func (a *attempt) judgeError() {
 		return
 	}
 	switch {
-	case a.call.req.Context().Err() != nil:
+	case gone(a.call.req.Context()) != nil:
 		a.outcome = Cancelled
 	case errors.Is(a.err, ErrTimeout):
 		a.outcome = Timeout
@@ -279,9 +280,16 @@ func (a *attempt) end(err error) {
 	}
 }
 
+// answer tells the balancer that the answer has begun: how long the body goes on
+// says nothing of how fast the endpoint is.
+func (a *attempt) answer() {
+	a.answered = true
+	a.endpoint.Answered(time.Since(a.info.Start))
+}
+
 // result is what the balancer learns.
 func (a *attempt) result() balance.Result {
-	r := balance.Result{Latency: a.info.Duration, Rest: a.rest, RIF: -1}
+	r := balance.Result{Latency: a.info.Duration, Answered: a.answered, Rest: a.rest, RIF: -1}
 	switch {
 	case a.outcome == Cancelled:
 		r.Outcome = balance.Cancelled

@@ -175,6 +175,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 		k.giveUp(a)
 	} else {
 		k.svc.budget.Success()
+		a.answer()
 	}
 	k.info.Status = a.resp.StatusCode
 	a.resp.Request = k.req
@@ -197,7 +198,7 @@ func (k *call) giveUp(a *attempt) {
 // for the attempt from the budget.
 func (k *call) again(a *attempt) (time.Duration, bool) {
 	p := &k.svc.policy.Retry
-	if !a.retryable || k.n >= p.MaxAttempts() || k.req.Context().Err() != nil || !k.body.again() {
+	if !a.retryable || k.n >= p.MaxAttempts() || gone(k.req.Context()) != nil || !k.body.again() {
 		return 0, false
 	}
 	wait := p.BackoffFrom(k.n, k.svc.rand)
@@ -221,6 +222,19 @@ func (k *call) again(a *attempt) (time.Duration, bool) {
 // othersLeft reports whether there is an endpoint that was not tried yet.
 func (k *call) othersLeft() bool {
 	return k.svc.balancer.Stats().Available > len(k.tried)
+}
+
+// gone returns why a caller with this context waits no longer, or nil. The
+// deadline counts by itself: the context's timer, and ours that is set for the
+// same moment, run in any order.
+func gone(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // sleep waits for d, or until the caller gives up.
@@ -264,7 +278,7 @@ func (k *call) attemptDeadline(now time.Time) time.Time {
 // outcomeOf sorts an error that is not of an attempt.
 func (k *call) outcomeOf(err error) Outcome {
 	switch {
-	case k.req.Context().Err() != nil:
+	case gone(k.req.Context()) != nil:
 		return Cancelled
 	case errors.Is(err, ErrNoInstances):
 		return Rejected
@@ -277,10 +291,10 @@ func (k *call) outcomeOf(err error) Outcome {
 
 // fail ends the call without a response.
 func (k *call) fail(err error, o Outcome) error {
-	if ctx := k.req.Context(); ctx.Err() != nil {
+	if left := gone(k.req.Context()); left != nil {
 		o = Cancelled
-		if !errors.Is(err, ctx.Err()) {
-			err = fmt.Errorf("%w (%w)", ctx.Err(), err)
+		if !errors.Is(err, left) {
+			err = fmt.Errorf("%w (%w)", left, err)
 		}
 	}
 	e := &Error{Service: k.svc.name, Attempts: k.n, Sent: k.sent, Err: err}

@@ -95,16 +95,20 @@ func (b *Balancer) Pick(tried []*Endpoint) (*Endpoint, error) {
 	if len(v.active) == 0 {
 		return nil, ErrNoInstances
 	}
+	now := b.clock(v)
 	e := b.risk(v, tried)
 	if e == nil {
-		e = b.choose(v, tried)
+		e = choose(v, now, tried)
 	}
 	e.inflight.Add(1)
+	if e.waiting.Add(1) == 1 && now != 0 {
+		e.busySince.Store(now)
+	}
 	return e, nil
 }
 
-func (b *Balancer) choose(v *view, tried []*Endpoint) *Endpoint {
-	c := newCandidates(v, b.clock(), tried)
+func choose(v *view, now int64, tried []*Endpoint) *Endpoint {
+	c := newCandidates(v, now, tried)
 	if i := v.picker.Pick(c); i >= 0 {
 		e := v.active[i]
 		if len(tried) == 0 && c.now == 0 || c.fit(e, tried) == fitWell {
@@ -116,7 +120,10 @@ func (b *Balancer) choose(v *view, tried []*Endpoint) *Endpoint {
 
 // clock returns the time if anything depends on it, else 0: reading it costs as
 // much as the rest of a pick.
-func (b *Balancer) clock() int64 {
+func (b *Balancer) clock(v *view) int64 {
+	if v.byLatency {
+		return b.now()
+	}
 	until := b.timed.Load()
 	if until == 0 {
 		return 0

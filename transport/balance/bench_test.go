@@ -3,13 +3,14 @@ package balance_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
 // BenchmarkPick is one Pick and its Done, as each attempt makes them.
 func BenchmarkPick(b *testing.B) {
-	for _, name := range []string{balance.P2C, balance.RoundRobin, balance.Random} {
+	for _, name := range []string{balance.PeakEWMA, balance.P2C, balance.RoundRobin, balance.Random} {
 		for _, n := range []int{10, 100, 1000, 10000} {
 			b.Run(fmt.Sprintf("%s/n=%d", name, n), func(b *testing.B) {
 				bal := newBalancer(b, balance.Policy{Name: name}, n)
@@ -19,7 +20,7 @@ func BenchmarkPick(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					e.Done(balance.Result{})
+					e.Done(balance.Result{Latency: time.Millisecond})
 				}
 			})
 		}

@@ -35,8 +35,18 @@
 // more likely wrong than right, and the rest could not carry the load: then
 // ejected endpoints are used like the others ([Stats.Panic]).
 //
-// Failures also count as load for a while, so that an endpoint that fails fast
-// does not look idle, and one that fails now and then gets less.
+// # Where a call will be done first
+//
+// [PeakEWMA], the default, multiplies what a call takes with the calls that are
+// in flight. The latency of an endpoint follows a slow answer at once and
+// forgets it with a time constant of 10 s, so that an endpoint that was slow is
+// tried again. When calls wait and none has been answered for longer than that,
+// the wait counts instead: a stall shows before anything has ended. The part of
+// its calls that fail counts as 5 s each, and fades with a half-life of 2 s: an
+// endpoint that fails fast never looks fast. One of which nothing is known is
+// taken to be as fast as the one that it is compared with.
+//
+// With [P2C], which goes by the calls in flight alone, failures count as load.
 //
 // # Cost
 //

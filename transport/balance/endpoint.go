@@ -31,6 +31,9 @@ type Endpoint struct {
 	restUntil   atomic.Int64  // passed over until then
 	slowSince   atomic.Int64  // when its slow start began; 0 if it has none
 	lease       atomic.Int64  // while left out: when the next call may be risked
+	latency     atomic.Uint64 // see observeLatency
+	waiting     atomic.Int64  // picks that have not been answered
+	busySince   atomic.Int64  // when the last was answered, or the first began to wait
 
 	_ [64]byte
 }
@@ -64,6 +67,16 @@ func (e *Endpoint) State() State {
 // for each Pick, however the attempt ended.
 func (e *Endpoint) Done(r Result) {
 	e.inflight.Add(-1)
+	if !r.Answered {
+		e.waiting.Add(-1)
+	}
+	if b := e.balancer; b.view.Load().byLatency {
+		now := b.now()
+		if !r.Answered {
+			e.busySince.Store(now)
+		}
+		e.learnLatency(now, r)
+	}
 	if r.Outcome == Success && r.Rest <= 0 && e.spotless() {
 		return
 	}

@@ -10,12 +10,15 @@ import (
 )
 
 var (
-	success   = balance.Result{}
+	success   = balance.Result{Latency: time.Millisecond}
 	failure   = balance.Result{Outcome: balance.Failure}
 	refused   = balance.Result{Outcome: balance.ConnectError}
 	timeout   = balance.Result{Outcome: balance.Timeout}
 	cancelled = balance.Result{Outcome: balance.Cancelled}
 )
+
+// leastLoaded is the policy of tests about states, in which calls take no time.
+var leastLoaded = balance.Policy{Name: balance.P2C}
 
 func instances(n int) []discovery.Instance {
 	list := make([]discovery.Instance, n)

@@ -14,7 +14,12 @@ import (
 
 // The names of policies.
 const (
-	// P2C takes the less loaded of two endpoints drawn at random. The default.
+	// PeakEWMA takes of two endpoints drawn at random the one on which the call
+	// will probably be done first: the product of its latency and its calls in
+	// flight is the smaller. The default.
+	PeakEWMA = "p2c-peak-ewma"
+	// P2C takes the one of two endpoints drawn at random that has fewer calls
+	// in flight.
 	P2C = "p2c-least-request"
 	// RoundRobin takes one after the other.
 	RoundRobin = "round-robin"
@@ -36,7 +41,7 @@ const (
 // default. In JSON durations are strings such as "10s", and an unknown name is
 // an error.
 type Policy struct {
-	// Name is P2C, RoundRobin or Random. Default P2C.
+	// Name is PeakEWMA, P2C, RoundRobin or Random. Default PeakEWMA.
 	Name string
 	// SlowStart is how long an endpoint that is new or has come back takes to
 	// get its whole share, starting from 10 %. Default 30 s; negative is none.
@@ -69,7 +74,7 @@ type Ejection struct {
 // WithDefaults returns p with every zero field set to its default.
 func (p Policy) WithDefaults() Policy {
 	e := &p.Ejection
-	p.Name = cmp.Or(p.Name, P2C)
+	p.Name = cmp.Or(p.Name, PeakEWMA)
 	p.SlowStart = cmp.Or(p.SlowStart, DefaultSlowStart)
 	e.Consecutive = cmp.Or(e.Consecutive, DefaultConsecutive)
 	e.Base = cmp.Or(e.Base, min(DefaultBase, cmp.Or(e.Max, DefaultBase)))
@@ -86,8 +91,8 @@ func (p Policy) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("balance: "+format, args...))
 	}
-	if newPicker(cmp.Or(p.Name, P2C), random.Runtime) == nil {
-		bad("policy %q: want %q, %q or %q", p.Name, P2C, RoundRobin, Random)
+	if newPicker(cmp.Or(p.Name, PeakEWMA), random.Runtime) == nil {
+		bad("policy %q: want %q, %q, %q or %q", p.Name, PeakEWMA, P2C, RoundRobin, Random)
 	}
 	e := p.Ejection
 	if e.Consecutive < 0 {

@@ -86,7 +86,12 @@ func (m *machine) Done(t *rapid.T) {
 		t.Skip("nothing in flight")
 	}
 	i := rapid.IntRange(0, len(m.flying)-1).Draw(t, "call")
+	answered := rapid.Bool().Draw(t, "answered")
+	if answered {
+		m.flying[i].Answered(time.Duration(rapid.IntRange(0, 3000).Draw(t, "wait")) * ms)
+	}
 	m.done(i, balance.Result{
+		Answered: answered, Latency: time.Duration(rapid.IntRange(0, 3000).Draw(t, "latency")) * ms,
 		Outcome: balance.Outcome(rapid.IntRange(0, 5).Draw(t, "outcome")),
 		Rest:    rapid.SampledFrom([]time.Duration{0, 0, 0, time.Second, time.Hour}).Draw(t, "rest"),
 	})

@@ -25,9 +25,10 @@ const (
 // A Result is what one attempt taught.
 type Result struct {
 	Outcome Outcome
-	// Latency is how long the attempt took. The policies here go by calls in
-	// flight and do not need it.
+	// Latency is how long the attempt took, up to its answer.
 	Latency time.Duration
+	// Answered says that Endpoint.Answered has told the latency already.
+	Answered bool
 	// Rest is how long the endpoint asked to be left alone, as by Retry-After;
 	// zero if it did not. It is granted up to 30 s, while others can serve.
 	Rest time.Duration

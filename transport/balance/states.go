@@ -129,6 +129,7 @@ func (b *Balancer) bringBack(e *Endpoint, now int64) {
 	e.state.Store(int32(Available))
 	e.failures.Store(0)
 	e.refusals.Store(0)
+	e.latency.Store(0) // of what was wrong; the slow start is the caution
 	e.returned = now
 	b.startSlowly(e, now)
 	b.tell(b.observer.Returned, e)

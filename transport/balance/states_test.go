@@ -43,7 +43,7 @@ func within(t *testing.T, what string, got, least, most time.Duration) {
 }
 
 func TestEjection(t *testing.T) {
-	inBubble(t, balance.Policy{}, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		sick := all[4]
 		give(t, b, sick, failure, 2)
 		give(t, b, sick, timeout, 2)
@@ -74,7 +74,7 @@ func TestEjection(t *testing.T) {
 
 func TestEjectionIsBounded(t *testing.T) {
 	for _, c := range []struct{ endpoints, ejected int }{{1, 0}, {2, 0}, {3, 1}, {5, 1}, {7, 2}, {10, 3}, {100, 30}} {
-		inBubble(t, balance.Policy{}, c.endpoints, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+		inBubble(t, leastLoaded, c.endpoints, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 			calls(t, b, 3000, failure)
 			if s := b.Stats(); s.Ejected != c.ejected || s.Available != c.endpoints-c.ejected || s.Panic {
 				t.Errorf("%d endpoints that all fail: %+v, want %d ejected", c.endpoints, s, c.ejected)
@@ -84,12 +84,12 @@ func TestEjectionIsBounded(t *testing.T) {
 }
 
 func TestEjectionDisabled(t *testing.T) {
-	off := balance.Policy{Ejection: balance.Ejection{Disabled: true}}
+	off := balance.Policy{Name: balance.P2C, Ejection: balance.Ejection{Disabled: true}}
 	inBubble(t, off, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		calls(t, b, 3000, failure)
 		wantStats(t, b, balance.Stats{Available: 10})
 	})
-	inBubble(t, balance.Policy{}, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		ejectOne(t, b, all[0])
 		if err := b.SetPolicy(off); err != nil {
 			t.Fatal(err)
@@ -99,7 +99,7 @@ func TestEjectionDisabled(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	inBubble(t, balance.Policy{}, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		gone := all[7]
 		give(t, b, gone, refused, 1)
 		wantState(t, gone, balance.Available)
@@ -125,7 +125,7 @@ func TestUnreachable(t *testing.T) {
 
 // However many cannot be connected to, they are left out, unless it is all.
 func TestUnreachableWithoutCap(t *testing.T) {
-	inBubble(t, balance.Policy{}, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		for _, e := range all[:3] {
 			cutOff(t, b, e)
 		}
@@ -151,7 +151,7 @@ func TestUnreachableWithoutCap(t *testing.T) {
 
 // An answer, even a bad one, shows that an endpoint can be connected to.
 func TestUnreachableAnswers(t *testing.T) {
-	inBubble(t, balance.Policy{}, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		cutOff(t, b, all[0])
 		awaitRisk(t, b, all[0], time.Second)
 		all[0].Done(failure)
@@ -167,7 +167,7 @@ func TestUnreachableAnswers(t *testing.T) {
 // nothing is heard of it, another does when the lease is over; if it ends
 // without a result, the next one does.
 func TestRiskIsLeased(t *testing.T) {
-	inBubble(t, balance.Policy{}, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		sick := all[0]
 		ejectOne(t, b, sick)
 		crowd := func() int {
@@ -211,7 +211,7 @@ func TestRiskIsLeased(t *testing.T) {
 // Retries are not risked, and results of calls that began before an ejection
 // do not end it.
 func TestRiskOnlyWithFreshCalls(t *testing.T) {
-	inBubble(t, balance.Policy{}, 5, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 5, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		sick := all[0]
 		old := hit(t, b, sick)
 		ejectOne(t, b, sick)
@@ -233,7 +233,7 @@ func TestRiskOnlyWithFreshCalls(t *testing.T) {
 }
 
 func TestPanic(t *testing.T) {
-	p := balance.Policy{Ejection: balance.Ejection{MaxPercent: 100}}
+	p := balance.Policy{Name: balance.P2C, Ejection: balance.Ejection{MaxPercent: 100}}
 	inBubble(t, p, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		for _, e := range all[:5] {
 			ejectOne(t, b, e)
@@ -269,7 +269,7 @@ func TestPanic(t *testing.T) {
 
 // Who asks to be left alone is, while others can serve, and for 30 s at most.
 func TestRest(t *testing.T) {
-	inBubble(t, balance.Policy{}, 3, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 3, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		busy := all[1]
 		give(t, b, busy, balance.Result{Outcome: balance.Overload, Rest: time.Hour}, 1)
 		wantState(t, busy, balance.Available)
@@ -294,7 +294,7 @@ func TestRest(t *testing.T) {
 
 // Overload never ejects, and a cancelled call neither hurts nor heals.
 func TestOutcomesThatDoNotEject(t *testing.T) {
-	inBubble(t, balance.Policy{}, 5, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 5, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		calls(t, b, 2000, balance.Result{Outcome: balance.Overload})
 		wantStats(t, b, balance.Stats{Available: 5})
 		calls(t, b, 2000, cancelled)
@@ -319,7 +319,7 @@ func TestFailingFastLooksBusy(t *testing.T) {
 		most  float64
 	}{"always": {1, 0.02}, "one in three": {3, 0.03}} {
 		t.Run(name, func(t *testing.T) {
-			p := balance.Policy{Ejection: balance.Ejection{Disabled: true}}
+			p := balance.Policy{Name: balance.P2C, Ejection: balance.Ejection{Disabled: true}}
 			inBubble(t, p, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 				sick := all[0]
 				var total, to int
@@ -350,7 +350,7 @@ func TestFailingFastLooksBusy(t *testing.T) {
 
 // A failure is forgotten: the endpoint gets its share again soon.
 func TestFailureFades(t *testing.T) {
-	inBubble(t, balance.Policy{}, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		give(t, b, all[0], failure, 4)
 		time.Sleep(20 * time.Second)
 		if n := calls(t, b, 4000, success)[all[0]]; n < 800 {
@@ -374,7 +374,7 @@ func TestSlowStart(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		}
 	}
-	inBubble(t, balance.Policy{}, 9, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 9, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		b.Update(instances(10))
 		ramp(t, b, b.Endpoints()[9])
 		back := b.Endpoints()[0]
@@ -383,13 +383,13 @@ func TestSlowStart(t *testing.T) {
 		back.Done(success)
 		ramp(t, b, back)
 	})
-	inBubble(t, balance.Policy{}, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		b.Update(instances(10))
 		if got := share(t, b, b.Endpoints()[9]); got < 0.85 {
 			t.Errorf("%.2f of a fair share with 6 of 10 new, want 1", got)
 		}
 	})
-	inBubble(t, balance.Policy{SlowStart: -1}, 9, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, balance.Policy{Name: balance.P2C, SlowStart: -1}, 9, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		b.Update(instances(10))
 		if got := share(t, b, b.Endpoints()[9]); got < 0.85 {
 			t.Errorf("%.2f of a fair share without slow start, want 1", got)
@@ -399,7 +399,7 @@ func TestSlowStart(t *testing.T) {
 
 // Concurrent failures eject once.
 func TestConcurrentFailures(t *testing.T) {
-	inBubble(t, balance.Policy{}, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		var flying []*balance.Endpoint
 		for range 1000 {
 			flying = append(flying, pick(t, b))
@@ -427,7 +427,7 @@ func awaitRiskAny(t *testing.T, b *balance.Balancer, e *balance.Endpoint) time.D
 // When all could not be connected to for long, and one can again, calls are
 // risked on the others at once: it must not carry everything for long.
 func TestFirstBackDoesNotCarryAll(t *testing.T) {
-	inBubble(t, balance.Policy{}, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * ms) {
 			calls(t, b, 10, refused)
 		}
@@ -447,7 +447,7 @@ func TestFirstBackDoesNotCarryAll(t *testing.T) {
 }
 
 func TestLastIsNeverEjected(t *testing.T) {
-	p := balance.Policy{Ejection: balance.Ejection{MaxPercent: 100}}
+	p := balance.Policy{Name: balance.P2C, Ejection: balance.Ejection{MaxPercent: 100}}
 	inBubble(t, p, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		cutOff(t, b, all[0])
 		calls(t, b, 1000, failure)

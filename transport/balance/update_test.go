@@ -44,7 +44,7 @@ func (r *recorder) observer() balance.Observer {
 }
 
 func TestUpdateKeepsWhatWasLearnt(t *testing.T) {
-	inBubble(t, balance.Policy{}, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+	inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
 		ejectOne(t, b, all[2])
 		give(t, b, all[3], failure, 4)
 		held := hit(t, b, all[4])
@@ -74,7 +74,7 @@ func TestUpdateKeepsWhatWasLearnt(t *testing.T) {
 
 func TestDeparture(t *testing.T) {
 	var r recorder
-	b := newBalancer(t, balance.Policy{}, 3, balance.WithObserver(r.observer()))
+	b := newBalancer(t, leastLoaded, 3, balance.WithObserver(r.observer()))
 	r.take()
 	gone := b.Endpoints()[2]
 	hit(t, b, gone)
@@ -102,7 +102,7 @@ func TestDeparture(t *testing.T) {
 func TestAddressChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		b := newBalancer(t, balance.Policy{}, 5, balance.WithObserver(r.observer()))
+		b := newBalancer(t, leastLoaded, 5, balance.WithObserver(r.observer()))
 		old := b.Endpoints()[0]
 		ejectOne(t, b, old)
 		r.take()
@@ -125,7 +125,7 @@ func TestAddressChanges(t *testing.T) {
 }
 
 func TestDuplicatesAndMissingIDs(t *testing.T) {
-	b := newBalancer(t, balance.Policy{}, 0)
+	b := newBalancer(t, leastLoaded, 0)
 	list := []discovery.Instance{
 		{ID: "a", Addr: "1.1.1.1:1"}, {ID: "a", Addr: "1.1.1.1:2"}, {Addr: "1.1.1.1:3"}, {Addr: "1.1.1.1:4"}, {Addr: "1.1.1.1:3"},
 	}
@@ -143,7 +143,7 @@ func TestDuplicatesAndMissingIDs(t *testing.T) {
 func TestUpdateWithoutNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		b := newBalancer(t, balance.Policy{}, 10, balance.WithObserver(r.observer()))
+		b := newBalancer(t, leastLoaded, 10, balance.WithObserver(r.observer()))
 		before := b.Stats()
 		r.take()
 		b.Update(instances(10))
@@ -158,7 +158,7 @@ func TestUpdateWithoutNews(t *testing.T) {
 func TestObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		b := newBalancer(t, balance.Policy{Ejection: balance.Ejection{MaxPercent: 100}}, 3, balance.WithObserver(r.observer()))
+		b := newBalancer(t, balance.Policy{Name: balance.P2C, Ejection: balance.Ejection{MaxPercent: 100}}, 3, balance.WithObserver(r.observer()))
 		all := b.Endpoints()
 		expect := func(want string) {
 			t.Helper()
@@ -188,7 +188,7 @@ func TestObserverCallsBack(t *testing.T) {
 	var order []string
 	var b *balance.Balancer
 	explode := false
-	b = newBalancer(t, balance.Policy{}, 0, balance.WithObserver(balance.Observer{
+	b = newBalancer(t, leastLoaded, 0, balance.WithObserver(balance.Observer{
 		Joined: func(e *balance.Endpoint) {
 			order = append(order, "joined "+e.ID())
 			if e.ID() == "i00000" {
@@ -218,7 +218,7 @@ func TestObserverCallsBack(t *testing.T) {
 }
 
 func TestSetPolicy(t *testing.T) {
-	b := newBalancer(t, balance.Policy{}, 3)
+	b := newBalancer(t, leastLoaded, 3)
 	all := b.Endpoints()
 	give(t, b, all[0], failure, 3)
 	p := balance.Policy{Name: balance.RoundRobin, Ejection: balance.Ejection{Consecutive: 4}}
@@ -235,7 +235,7 @@ func TestSetPolicy(t *testing.T) {
 // Everything at once, for the race detector; then nothing is in flight.
 func TestConcurrentUse(t *testing.T) {
 	var r recorder
-	b := newBalancer(t, balance.Policy{}, 20, balance.WithObserver(r.observer()))
+	b := newBalancer(t, leastLoaded, 20, balance.WithObserver(r.observer()))
 	seen := sync.Map{}
 	var wg sync.WaitGroup
 	for w := range 8 {
@@ -258,7 +258,7 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Go(func() {
 		for i := range 300 {
 			b.Update(weighted(slices.Repeat([]int{1, i%4 - 1, 3}, 1+i%9)...))
-			_ = b.SetPolicy(balance.Policy{Name: policies[i%3]})
+			_ = b.SetPolicy(balance.Policy{Name: policies[i%len(policies)]})
 			_ = b.Stats()
 		}
 	})

@@ -18,6 +18,7 @@ type view struct {
 	active    []*Endpoint // the candidates
 	out       []*Endpoint // left out, but risked a call at times
 	slowStart bool        // whether slow starts count
+	byLatency bool        // whether the policy goes by the time that calls take
 	stats     Stats
 
 	// Set only if the weights of active differ.
@@ -54,6 +55,7 @@ func (b *Balancer) newView(now int64) *view {
 	if len(v.active) == 0 {
 		v.active, v.out = v.out, nil
 	}
+	v.byLatency = p.Name == PeakEWMA
 	v.weigh()
 	v.slowStart = v.countSlow(now)*2 <= len(v.active)
 	return v

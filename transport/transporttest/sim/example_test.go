@@ -29,5 +29,5 @@ func Example() {
 	outage := result.Between(20*time.Second, 30*time.Second)
 	fmt.Printf("success %.1f %%, in the outage %.1f %% with %.2f attempts per call\n",
 		100*result.Success, 100*outage.Success, outage.AttemptsPerCall)
-	// Output: success 100.0 %, in the outage 100.0 % with 1.05 attempts per call
+	// Output: success 100.0 %, in the outage 100.0 % with 1.04 attempts per call
 }
