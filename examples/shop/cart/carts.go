@@ -47,9 +47,6 @@ type Inventory interface {
 	Reserve(ctx context.Context, cart, key string, lines []Line, total kit.Money) (o Order, created bool, err error)
 }
 
-// ErrKeyReused: the key of a checkout has ordered another cart.
-var ErrKeyReused = errors.New("cart: key belongs to another cart")
-
 // UnavailableError says that a service that a checkout needs does not answer.
 type UnavailableError struct {
 	Service string
@@ -144,9 +141,10 @@ func (s *Carts) fetch(ctx context.Context, id string) (Cart, error) {
 }
 
 // SetItem sets how many pieces of product are in a cart; 0 takes it out. The
-// change is as old as the call: one that waited loses against later ones.
+// change is as old as the first call under its key, on whatever replica, or as
+// the call if the key is empty: one that waited loses against later ones.
 // Errors: those of [Carts.Get] and of [Cart.Set].
-func (s *Carts) SetItem(ctx context.Context, id, product string, quantity int) (Cart, error) {
+func (s *Carts) SetItem(ctx context.Context, id, key, product string, quantity int) (Cart, error) {
 	at := s.clock.Next()
 	if overtaken(ctx) { // asked after the clock, so that no stop can hide between
 		return Cart{}, errOvertaken
@@ -162,7 +160,7 @@ func (s *Carts) SetItem(ctx context.Context, id, product string, quantity int) (
 		if !found {
 			return before, ErrNotFound
 		}
-		return before.Set(product, quantity, at)
+		return before.Set(key, product, quantity, at)
 	})
 	unlock()
 	if err != nil {

@@ -20,6 +20,9 @@ type entryJSON struct {
 	Stamp    stampJSON `json:"at"`
 }
 
+// recentJSON is by product and key.
+type recentJSON map[string]map[string]entryJSON
+
 type lineJSON struct {
 	Product  string `json:"product"`
 	Quantity int    `json:"quantity"`
@@ -37,6 +40,7 @@ type cartState struct {
 	ID      string               `json:"id"`
 	Created stampJSON            `json:"created"`
 	Entries map[string]entryJSON `json:"entries,omitempty"`
+	Recent  recentJSON           `json:"recent,omitempty"`
 	Order   *orderState          `json:"order,omitempty"`
 }
 
@@ -45,6 +49,15 @@ func (c Cart) MarshalJSON() ([]byte, error) {
 	s := cartState{ID: c.ID, Created: stampJSON(c.Created), Entries: make(map[string]entryJSON, len(c.Entries))}
 	for product, e := range c.Entries {
 		s.Entries[product] = entryJSON{e.Quantity, stampJSON(e.Stamp)}
+	}
+	for product, changes := range c.Recent {
+		if s.Recent == nil {
+			s.Recent = make(recentJSON, len(c.Recent))
+		}
+		s.Recent[product] = make(map[string]entryJSON, len(changes))
+		for key, e := range changes {
+			s.Recent[product][key] = entryJSON{e.Quantity, stampJSON(e.Stamp)}
+		}
 	}
 	if o := c.Order; o != nil {
 		s.Order = &orderState{o.ID, o.Key, toLinesJSON(o.Lines), o.Total, o.Created}
@@ -61,6 +74,15 @@ func (c *Cart) UnmarshalJSON(data []byte) error {
 	read := Cart{ID: s.ID, Created: Stamp(s.Created), Entries: make(map[string]Entry, len(s.Entries))}
 	for product, e := range s.Entries {
 		read.Entries[product] = Entry{e.Quantity, Stamp(e.Stamp)}
+	}
+	for product, changes := range s.Recent {
+		if read.Recent == nil {
+			read.Recent = make(map[string]Keyed, len(s.Recent))
+		}
+		read.Recent[product] = make(Keyed, len(changes))
+		for key, e := range changes {
+			read.Recent[product][key] = Entry{e.Quantity, Stamp(e.Stamp)}
+		}
 	}
 	if o := s.Order; o != nil {
 		read.Order = &Order{o.ID, o.Key, fromLinesJSON(o.Lines), o.Total, o.Created}

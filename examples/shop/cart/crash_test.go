@@ -56,10 +56,10 @@ func (s *shopper) visit(ctx context.Context, n int) bool {
 	var made struct{ ID string }
 	decode(s.t, body, &made)
 	v := visit{cart: made.ID, items: map[string]int{}}
-	for range 3 + rand.N(6) {
+	for change := range 3 + rand.N(6) {
 		product, n := fmt.Sprint("p", rand.N(4)), rand.N(10)
 		path := "/carts/" + v.cart + "/items/" + product
-		if status, body := s.call(ctx, "PUT", path, fmt.Sprintf(`{"quantity":%d}`, n), key); status != 200 {
+		if status, body := s.call(ctx, "PUT", path, fmt.Sprintf(`{"quantity":%d}`, n), fmt.Sprint(key, "-", change)); status != 200 {
 			return s.odd(ctx, "put", status, body)
 		}
 		if v.items[product] = n; n == 0 {

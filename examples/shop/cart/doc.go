@@ -17,6 +17,10 @@
 // time after. How far it has read is stored in the same transaction as what it
 // read.
 //
+// A change that got no answer in time is asked for again at another replica,
+// while the first request may still be on its way and come after the next change.
+// So changes have keys, and a change is as old as its first arrival anywhere.
+//
 // A checkout is decided in one place, the inventory service, which takes one
 // reservation for a cart and a key and answers every repetition with the same.
 // So two replicas that check out one cart at once end with one order. A change

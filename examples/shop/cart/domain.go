@@ -16,8 +16,11 @@ const (
 	MaxQuantity = 99 // of one product
 	MaxLines    = 50 // products in a cart
 	maxEntries  = 400
-	maxProduct  = 64 // bytes of a product's ID
-	maxID       = 64 // bytes of a cart's ID
+	// keyLife is how long a change is known again by its key. It must be longer
+	// than any network keeps a request that its sender has given up.
+	keyLife    = 10 * time.Minute
+	maxProduct = 64 // bytes of a product's ID
+	maxID      = 64 // bytes of a cart's ID
 )
 
 // What keeps a cart from being found or changed.
@@ -33,6 +36,9 @@ var (
 	ErrEmpty = errors.New("cart: empty")
 	// ErrFull: no more products fit in the cart.
 	ErrFull = errors.New("cart: full")
+	// ErrKeyReused: the key belongs to another change or to the order of another
+	// cart.
+	ErrKeyReused = errors.New("cart: key used before")
 	// ErrBadItem: a product's ID or a quantity that cannot be.
 	ErrBadItem = errors.New("cart: bad item")
 )
@@ -70,25 +76,83 @@ type Cart struct {
 	ID      string
 	Created Stamp
 	Entries map[string]Entry // by product
+	Recent  map[string]Keyed // by product: changes that may be asked for again
 	Order   *Order           // nil until checked out
 }
 
+// Keyed are changes by their idempotency key, each as old as it was when it came
+// first to any replica.
+//
+// A request that was given up and repeated at another replica may still be on
+// its way, and come long after the next change. With a stamp of its own it would
+// undo that one.
+type Keyed map[string]Entry
+
 // Set returns c with quantity pieces of product, 0 to [MaxQuantity], where 0
-// takes the product out. The error matches [ErrOrdered], [ErrFull] or
-// [ErrBadItem].
-func (c Cart) Set(product string, quantity int, at Stamp) (Cart, error) {
+// takes the product out. A key lets the change be asked for again: within ten
+// minutes it is made once, whichever replicas it comes to, and in whatever
+// order. The error matches [ErrOrdered], [ErrFull], [ErrBadItem] or
+// [ErrKeyReused].
+func (c Cart) Set(key, product string, quantity int, at Stamp) (Cart, error) {
 	if err := checkItem(product, quantity); err != nil {
 		return c, err
 	}
 	if c.Order != nil {
 		return c, ErrOrdered
 	}
-	before, known := c.Entries[product]
-	if !known && len(c.Entries) >= maxEntries || before.Quantity == 0 && quantity > 0 && len(c.Lines()) >= MaxLines {
+	if first, again := c.Recent[product][key]; again {
+		if first.Quantity != quantity {
+			return c, ErrKeyReused
+		}
+		return c, nil
+	}
+	before, known := c.Entry(product)
+	if !known && len(c.products()) >= maxEntries || before.Quantity == 0 && quantity > 0 && len(c.Lines()) >= MaxLines {
 		return c, fmt.Errorf("%w: it holds %d products", ErrFull, MaxLines)
 	}
-	one := Cart{ID: c.ID, Created: c.Created, Entries: map[string]Entry{product: {quantity, at}}}
-	return c.Merge(one), nil
+	one := Cart{ID: c.ID, Created: c.Created}
+	if key == "" {
+		one.Entries = map[string]Entry{product: {quantity, at}}
+	} else {
+		one.Recent = map[string]Keyed{product: {key: {quantity, at}}}
+	}
+	return c.Merge(one).aged(product, at), nil
+}
+
+// aged returns c without the keys of product that nobody will use again.
+func (c Cart) aged(product string, now Stamp) Cart {
+	for key, e := range c.Recent[product] {
+		if e.Stamp.Micros < now.Micros-keyLife.Microseconds() {
+			delete(c.Recent[product], key) // Merge has made it c's own
+			if e.compare(c.Entries[product]) > 0 {
+				c.Entries[product] = e
+			}
+		}
+	}
+	return c
+}
+
+// Entry returns the last word on product. known is false if there is none.
+func (c Cart) Entry(product string) (e Entry, known bool) {
+	e, known = c.Entries[product]
+	for _, k := range c.Recent[product] {
+		if !known || k.compare(e) > 0 {
+			e, known = k, true
+		}
+	}
+	return e, known
+}
+
+// products returns those on which there is a word.
+func (c Cart) products() map[string]bool {
+	all := make(map[string]bool, len(c.Entries)+len(c.Recent))
+	for product := range c.Entries {
+		all[product] = true
+	}
+	for product := range c.Recent {
+		all[product] = true
+	}
+	return all
 }
 
 func checkItem(product string, quantity int) error {
@@ -120,8 +184,8 @@ func (c Cart) WithOrder(o Order) Cart {
 // Lines returns what is in the cart, sorted by product.
 func (c Cart) Lines() []Line {
 	lines := make([]Line, 0, len(c.Entries))
-	for product, e := range c.Entries {
-		if e.Quantity > 0 {
+	for product := range c.products() {
+		if e, _ := c.Entry(product); e.Quantity > 0 {
 			lines = append(lines, Line{product, e.Quantity})
 		}
 	}
@@ -132,7 +196,10 @@ func (c Cart) Lines() []Line {
 // Merge returns what c and o know together. Both must have the same ID. Merge
 // is commutative, associative and idempotent.
 func (c Cart) Merge(o Cart) Cart {
-	m := Cart{ID: c.ID, Created: c.Created, Entries: maps.Clone(c.Entries), Order: firstOrder(c.Order, o.Order)}
+	m := Cart{
+		ID: c.ID, Created: c.Created, Entries: maps.Clone(c.Entries),
+		Recent: mergeRecent(c.Recent, o.Recent), Order: firstOrder(c.Order, o.Order),
+	}
 	if o.Created.Compare(m.Created) < 0 {
 		m.Created = o.Created
 	}
@@ -142,6 +209,24 @@ func (c Cart) Merge(o Cart) Cart {
 	for product, e := range o.Entries {
 		if have, known := m.Entries[product]; !known || e.compare(have) > 0 {
 			m.Entries[product] = e
+		}
+	}
+	return m
+}
+
+// mergeRecent keeps of each change the first that is known.
+func mergeRecent(a, b map[string]Keyed) map[string]Keyed {
+	m := make(map[string]Keyed, len(a))
+	for _, recent := range []map[string]Keyed{a, b} {
+		for product, changes := range recent {
+			if m[product] == nil {
+				m[product] = make(Keyed, len(changes))
+			}
+			for key, e := range changes {
+				if have, known := m[product][key]; !known || e.compare(have) < 0 {
+					m[product][key] = e
+				}
+			}
 		}
 	}
 	return m
@@ -160,14 +245,15 @@ func firstOrder(a, b *Order) *Order {
 // Equal reports whether c and o know the same.
 func (c Cart) Equal(o Cart) bool {
 	return c.ID == o.ID && c.Created == o.Created && maps.Equal(c.Entries, o.Entries) &&
+		maps.EqualFunc(c.Recent, o.Recent, func(a, b Keyed) bool { return maps.Equal(a, b) }) &&
 		(c.Order == nil) == (o.Order == nil) && (c.Order == nil || c.Order.ID == o.Order.ID)
 }
 
 // Latest returns the latest stamp in c.
 func (c Cart) Latest() Stamp {
 	latest := c.Created
-	for _, e := range c.Entries {
-		if e.Stamp.Compare(latest) > 0 {
+	for product := range c.products() {
+		if e, _ := c.Entry(product); e.Stamp.Compare(latest) > 0 {
 			latest = e.Stamp
 		}
 	}

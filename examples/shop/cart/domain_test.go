@@ -23,10 +23,18 @@ func stamps() *rapid.Generator[Stamp] {
 // carts makes states of one cart, few products and stamps so that they clash.
 func carts() *rapid.Generator[Cart] {
 	return rapid.Custom(func(t *rapid.T) Cart {
-		c := Cart{ID: "c1", Created: stamps().Draw(t, "created"), Entries: map[string]Entry{}}
+		c := Cart{ID: "c1", Created: stamps().Draw(t, "created"), Entries: map[string]Entry{}, Recent: map[string]Keyed{}}
 		for range rapid.IntRange(0, 4).Draw(t, "entries") {
 			product := rapid.SampledFrom([]string{"mug", "pot", "cup"}).Draw(t, "product")
-			c.Entries[product] = Entry{rapid.IntRange(0, 3).Draw(t, "quantity"), stamps().Draw(t, "stamp")}
+			e := Entry{rapid.IntRange(0, 3).Draw(t, "quantity"), stamps().Draw(t, "stamp")}
+			switch key := rapid.SampledFrom([]string{"", "k1", "k2"}).Draw(t, "key"); {
+			case key == "":
+				c.Entries[product] = e
+			case c.Recent[product] == nil:
+				c.Recent[product] = Keyed{key: e}
+			default:
+				c.Recent[product][key] = e
+			}
 		}
 		if n := rapid.IntRange(0, 3).Draw(t, "order"); n > 0 {
 			c.Order = &Order{ID: fmt.Sprint("G-", n), Created: time.Unix(int64(n/2), 0)}
@@ -78,7 +86,7 @@ func TestReplicasConverge(t *testing.T) {
 			at := clocks[i].Next()
 			before := replicas[i]
 			var err error
-			if replicas[i], err = before.Set(product, n, at); err != nil {
+			if replicas[i], err = before.Set("", product, n, at); err != nil {
 				t.Fatal(err)
 			}
 			if got := replicas[i].Entries[product]; got != (Entry{n, at}) {
@@ -131,7 +139,7 @@ func TestSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := Stamp{Micros: 9, Replica: "a"}
-			got, err := tc.cart.Set(tc.product, tc.quantity, at)
+			got, err := tc.cart.Set("", tc.product, tc.quantity, at)
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("got %v, want %v", err, tc.want)
 			}
@@ -144,7 +152,7 @@ func TestSet(t *testing.T) {
 
 func TestSetLeavesTheOldCartAlone(t *testing.T) {
 	before := Cart{ID: "c1", Entries: map[string]Entry{"mug": {Quantity: 1}}}
-	if _, err := before.Set("mug", 2, Stamp{Micros: 1}); err != nil {
+	if _, err := before.Set("", "mug", 2, Stamp{Micros: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if before.Entries["mug"].Quantity != 1 {
@@ -209,4 +217,37 @@ func TestCodecKeepsEverything(t *testing.T) {
 			t.Fatalf("%s read as %+v", data, back)
 		}
 	})
+}
+
+// TestLateRepetition: a change that comes a second time, after the next one and
+// to a replica that has heard of neither, does not undo that one.
+func TestLateRepetition(t *testing.T) {
+	set := func(c Cart, key string, quantity int, at int64, replica string) Cart {
+		t.Helper()
+		c, err := c.Set(key, "mug", quantity, Stamp{Micros: at, Replica: replica})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	a, b := Cart{ID: "c1"}, Cart{ID: "c1"}
+	a = set(a, "k1", 6, 10, "a")
+	a = set(a, "k2", 7, 20, "a")
+	b = set(b, "k1", 6, 30, "b")
+	a = set(a, "k1", 6, 40, "a")
+	for name, c := range map[string]Cart{"a": a, "a with b": a.Merge(b), "b with a": b.Merge(a)} {
+		if got := fmt.Sprint(c.Lines()); got != "[{mug 7}]" {
+			t.Errorf("%s: got %s, want the later change, 7", name, got)
+		}
+	}
+	if _, err := a.Set("k1", "mug", 5, Stamp{Micros: 50}); !errors.Is(err, ErrKeyReused) {
+		t.Errorf("the same key for another quantity: got %v", err)
+	}
+	old := set(a, "k3", 8, keyLife.Microseconds()+15, "a")
+	if got := fmt.Sprint(old.Lines(), len(old.Recent["mug"])); got != "[{mug 8}] 2" {
+		t.Errorf("after ten minutes: got %s, want 8, and the first key forgotten", got)
+	}
+	if got := fmt.Sprint(set(a, "", 9, keyLife.Microseconds()+50, "a").Lines()); got != "[{mug 9}]" {
+		t.Errorf("without a key: got %s", got)
+	}
 }

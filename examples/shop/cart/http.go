@@ -50,7 +50,7 @@ type handler struct {
 //
 // A cart's order is there once it is checked out; the version grows with every
 // change that this replica has seen. A checkout needs an Idempotency-Key, the
-// making of a cart takes one.
+// making and the changing of a cart take one.
 func Routes(carts *Carts, log *slog.Logger) map[string]http.HandlerFunc {
 	h := &handler{carts, log}
 	return map[string]http.HandlerFunc{
@@ -92,11 +92,18 @@ func (h *handler) put(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, errNoQuantity)
 		return
 	}
-	h.answer(w, r)(h.carts.SetItem(r.Context(), r.PathValue("id"), r.PathValue("product"), *in.Quantity))
+	h.set(w, r, *in.Quantity)
 }
 
-func (h *handler) remove(w http.ResponseWriter, r *http.Request) {
-	h.answer(w, r)(h.carts.SetItem(r.Context(), r.PathValue("id"), r.PathValue("product"), 0))
+func (h *handler) remove(w http.ResponseWriter, r *http.Request) { h.set(w, r, 0) }
+
+func (h *handler) set(w http.ResponseWriter, r *http.Request, quantity int) {
+	key := r.Header.Get(transport.HeaderIdempotencyKey)
+	if len(key) > maxKey {
+		h.fail(w, r, errBadKey)
+		return
+	}
+	h.answer(w, r)(h.carts.SetItem(r.Context(), r.PathValue("id"), key, r.PathValue("product"), quantity))
 }
 
 func (h *handler) checkout(w http.ResponseWriter, r *http.Request) {
@@ -234,7 +241,7 @@ var known = []struct {
 	{ErrNotFound, transport.Problem{Type: "/problems/unknown-cart", Title: "Unknown cart", Status: http.StatusNotFound, Detail: "There is no such cart."}},
 	{ErrUncertain, transport.Problem{Status: http.StatusServiceUnavailable, Title: "Replicas missing", Detail: "The replica that may have this cart does not answer. Nothing was changed."}},
 	{ErrOrdered, transport.Problem{Type: "/problems/already-ordered", Title: "Already ordered", Status: http.StatusConflict, Detail: "This cart has been ordered and cannot be changed any more."}},
-	{ErrKeyReused, transport.Problem{Type: "/problems/key-reused", Title: "Key used before", Status: http.StatusConflict, Detail: "This key has ordered another cart."}},
+	{ErrKeyReused, transport.Problem{Type: "/problems/key-reused", Title: "Key used before", Status: http.StatusConflict, Detail: "This key belongs to another change, or has ordered another cart."}},
 	{ErrEmpty, transport.Problem{Type: "/problems/empty-cart", Title: "Empty cart", Status: http.StatusUnprocessableEntity, Detail: "There is nothing in this cart."}},
 	{ErrFull, transport.Problem{Type: "/problems/full-cart", Title: "Full cart", Status: http.StatusUnprocessableEntity}},
 	{ErrBadItem, transport.Problem{Type: "/problems/bad-item", Title: "Bad item", Status: http.StatusUnprocessableEntity}},

@@ -17,7 +17,7 @@ func TestAPI(t *testing.T) {
 	empty, full := a.create(), a.create()
 	for i := range MaxLines {
 		at := Stamp{Micros: int64(i + 1)}
-		_, err := a.store.Update(full, func(c Cart, _ bool) (Cart, error) { return c.Set(fmt.Sprint("p", i), 1, at) })
+		_, err := a.store.Update(full, func(c Cart, _ bool) (Cart, error) { return c.Set("", fmt.Sprint("p", i), 1, at) })
 		if err != nil {
 			t.Fatal(err)
 		}

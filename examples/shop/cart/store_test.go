@@ -120,7 +120,7 @@ func TestUpdateIsAtomic(t *testing.T) {
 		wg.Go(func() {
 			_, err := s.Update("c1", func(before Cart, found bool) (Cart, error) {
 				e := before.Entries["mug"]
-				return before.Set("mug", e.Quantity+1, Stamp{Micros: e.Stamp.Micros + 1, Replica: "a"})
+				return before.Set("", "mug", e.Quantity+1, Stamp{Micros: e.Stamp.Micros + 1, Replica: "a"})
 			})
 			if err != nil {
 				t.Error(err)

@@ -32,7 +32,8 @@ type api struct {
 //	DELETE /api/carts/{id}/items/{product}  the same
 //	POST   /api/carts/{id}/checkout         201 or, the second time, 200 {"order","cart","lines","total"}
 //
-// A checkout needs an Idempotency-Key. Errors are application/problem+json.
+// A checkout needs an Idempotency-Key; the making and the changing of a cart take
+// one, under which they can be repeated. Errors are application/problem+json.
 func APIRoutes(shop *Shop, log *slog.Logger) map[string]http.HandlerFunc {
 	a := &api{shop, log}
 	return map[string]http.HandlerFunc{
@@ -76,12 +77,9 @@ func (a *api) product(w http.ResponseWriter, r *http.Request) {
 	a.write(w, http.StatusOK, out, d.Degraded)
 }
 
-// createCart passes the client's key on. Without one it makes its own, so that
-// the call can be repeated between here and the cart service.
 func (a *api) createCart(w http.ResponseWriter, r *http.Request) {
-	key := cmp.Or(r.Header.Get(transport.HeaderIdempotencyKey), rand.Text())
-	if !validKey(key) {
-		badKey(w, r)
+	key, ok := keyOf(w, r)
+	if !ok {
 		return
 	}
 	if !noBody(w, r) {
@@ -134,7 +132,11 @@ func (a *api) putItem(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, ErrNotFound, nil)
 		return
 	}
-	cart, err := a.shop.Put(r.Context(), id, Item{product, *in.Quantity})
+	key, ok := keyOf(w, r)
+	if !ok {
+		return
+	}
+	cart, err := a.shop.Put(r.Context(), id, key, Item{product, *in.Quantity})
 	a.writeCart(w, r, cart, err)
 }
 
@@ -144,7 +146,11 @@ func (a *api) removeItem(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, ErrNotFound, nil)
 		return
 	}
-	cart, err := a.shop.Remove(r.Context(), id, product)
+	key, ok := keyOf(w, r)
+	if !ok {
+		return
+	}
+	cart, err := a.shop.Remove(r.Context(), id, key, product)
 	a.writeCart(w, r, cart, err)
 }
 
@@ -233,6 +239,18 @@ func problem(err error) transport.Problem {
 		}
 	}
 	return p
+}
+
+// keyOf returns the client's key. A request without one gets its own, so that it
+// can be repeated between here and the cart service. If the key is a bad one ok
+// is false, and the request has been answered.
+func keyOf(w http.ResponseWriter, r *http.Request) (key string, ok bool) {
+	key = cmp.Or(r.Header.Get(transport.HeaderIdempotencyKey), rand.Text())
+	if !validKey(key) {
+		badKey(w, r)
+		return "", false
+	}
+	return key, true
 }
 
 func badKey(w http.ResponseWriter, r *http.Request) {

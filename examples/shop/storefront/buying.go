@@ -24,15 +24,15 @@ func (s *Shop) CreateCart(ctx context.Context, key string) (Cart, error) {
 	return s.Carts.Create(ctx, key)
 }
 
-// Put sets how many pieces of a product are in a cart and returns the cart. A
-// product that the shop does not sell is [ErrNotFound].
-func (s *Shop) Put(ctx context.Context, id string, item Item) (Cart, error) {
+// Put sets how many pieces of a product are in a cart, with the same key once,
+// and returns the cart. A product that the shop does not sell is [ErrNotFound].
+func (s *Shop) Put(ctx context.Context, id, key string, item Item) (Cart, error) {
 	if !s.known(ctx, item.Product) {
 		return Cart{}, ErrNotFound
 	}
 	ctx, cancel := context.WithTimeout(ctx, cartBudget)
 	defer cancel()
-	return s.Carts.Put(ctx, id, item)
+	return s.Carts.Put(ctx, id, key, item)
 }
 
 // known reports whether the shop sells the product, from memory if it can. It
@@ -50,11 +50,12 @@ func (s *Shop) known(ctx context.Context, id string) bool {
 	return !errors.Is(err, ErrNotFound)
 }
 
-// Remove takes a product out of a cart and returns the cart.
-func (s *Shop) Remove(ctx context.Context, id, product string) (Cart, error) {
+// Remove takes a product out of a cart, with the same key once, and returns the
+// cart.
+func (s *Shop) Remove(ctx context.Context, id, key, product string) (Cart, error) {
 	ctx, cancel := context.WithTimeout(ctx, cartBudget)
 	defer cancel()
-	return s.Carts.Remove(ctx, id, product)
+	return s.Carts.Remove(ctx, id, key, product)
 }
 
 // Checkout orders a cart: with the same key once, however often it is called.

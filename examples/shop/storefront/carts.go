@@ -45,17 +45,17 @@ func (c httpCarts) Cart(ctx context.Context, id string) (Cart, error) {
 	return c.cart(ctx, id, call{method: http.MethodGet, path: []string{"carts", id}})
 }
 
-func (c httpCarts) Put(ctx context.Context, id string, item Item) (Cart, error) {
+func (c httpCarts) Put(ctx context.Context, id, key string, item Item) (Cart, error) {
 	return c.cart(ctx, id, call{
-		method: http.MethodPut, path: []string{"carts", id, "items", item.Product},
+		method: http.MethodPut, path: []string{"carts", id, "items", item.Product}, key: key,
 		body: struct {
 			Quantity int `json:"quantity"`
 		}{item.Quantity},
 	})
 }
 
-func (c httpCarts) Remove(ctx context.Context, id, product string) (Cart, error) {
-	return c.cart(ctx, id, call{method: http.MethodDelete, path: []string{"carts", id, "items", product}})
+func (c httpCarts) Remove(ctx context.Context, id, key, product string) (Cart, error) {
+	return c.cart(ctx, id, call{method: http.MethodDelete, path: []string{"carts", id, "items", product}, key: key})
 }
 
 // cart sends a call that is answered with the cart, or with 204 and no cart.

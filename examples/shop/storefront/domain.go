@@ -118,8 +118,9 @@ type (
 		// Create makes a cart; with the same key, the same cart.
 		Create(ctx context.Context, key string) (Cart, error)
 		Cart(ctx context.Context, id string) (Cart, error)
-		Put(ctx context.Context, id string, item Item) (Cart, error)
-		Remove(ctx context.Context, id, product string) (Cart, error)
+		// Put and Remove change a cart; with the same key, once.
+		Put(ctx context.Context, id, key string, item Item) (Cart, error)
+		Remove(ctx context.Context, id, key, product string) (Cart, error)
 		// Checkout orders the cart; with the same key, once.
 		Checkout(ctx context.Context, id, key string) (Order, error)
 	}

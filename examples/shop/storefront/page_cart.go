@@ -48,7 +48,7 @@ func (p *pages) add(ctx context.Context, id string, item Item) (cart, message st
 			item.Quantity += it.Quantity
 		}
 	}
-	after, err := p.shop.Put(ctx, have.ID, item)
+	after, err := p.shop.Put(ctx, have.ID, rand.Text(), item)
 	if err != nil {
 		return have.ID, "", err
 	}
@@ -82,9 +82,9 @@ func (p *pages) setItem(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case id == "":
 	case quantity == 0:
-		_, err = p.shop.Remove(r.Context(), id, product)
+		_, err = p.shop.Remove(r.Context(), id, rand.Text(), product)
 	default:
-		_, err = p.shop.Put(r.Context(), id, Item{product, quantity})
+		_, err = p.shop.Put(r.Context(), id, rand.Text(), Item{product, quantity})
 	}
 	p.changed(w, r, id, "The cart has changed.", err)
 }
