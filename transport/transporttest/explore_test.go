@@ -185,7 +185,9 @@ func TestExploreFailures(t *testing.T) {
 		"TestPlantedPanic": {nil, []string{
 			"panic: the check is broken", "explore_test.go:", "GABION_SEED=3 go test -run '^TestPlantedPanic$'",
 		}, "with GABION_SEED=3"},
-		"TestPlantedDeadlock": {nil, []string{"deadlock", "GABION_SEED=3 go test -run '^TestPlantedDeadlock$'"}, ""},
+		"TestPlantedDeadlock": {nil, []string{
+			"deadlock: all goroutines in bubble are blocked; of its goroutines are\n", "TestPlantedDeadlock.func2", "explore_test.go:", "GABION_SEED=3 go test -run '^TestPlantedDeadlock$'",
+		}, ""},
 		"TestPlantedCrash": {[]string{"GODEBUG=tracebacklabels=1"}, []string{
 			"panic: the client is broken", `"seed": "1"`, `"test": "TestPlantedCrash"`,
 		}, ""},

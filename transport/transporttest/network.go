@@ -95,8 +95,9 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	synctest.Test(t, func(t *testing.T) { f(t, New(t, opts...)) })
 }
 
-// New returns a network without hosts. It must be called in a bubble, which it
-// belongs to; it ends when the test does.
+// New returns a network without hosts in the bubble of the caller. In none it
+// takes real time, which package sockets is for, and a seed makes nothing the
+// same again. It ends when the test does.
 func New(tb testing.TB, opts ...Option) *Network {
 	tb.Helper()
 	cfg := config{

@@ -119,8 +119,7 @@ func lower(v *atomic.Uint64, to uint64) {
 
 // inBubble runs f in a bubble. All its goroutines carry the seed as a label.
 func inBubble(name string, seed uint64, f func(testing.TB)) (err error) {
-	labels := pprof.Labels("test", name, "seed", strconv.FormatUint(seed, 10))
-	pprof.Do(context.Background(), labels, func(context.Context) { err = bubble.Run(name, f) })
+	pprof.Do(context.Background(), labels(name, seed), func(context.Context) { err = bubble.Run(name, f) })
 	return err
 }
 
@@ -132,7 +131,10 @@ func failure(name string, seed uint64, err error) string {
 	if !ok {
 		return fmt.Sprintf("%v\nseed %d; again: %s", err, seed, again)
 	}
-	if e.Panic != nil {
+	switch {
+	case isDeadlock(e):
+		fmt.Fprintf(&b, "%v; of its goroutines are\n%s", e.Panic, stuck(name, seed))
+	case e.Panic != nil:
 		fmt.Fprintf(&b, "panic: %v\n%s\n", e.Panic, e.Stack)
 	}
 	b.WriteString(e.Log)
