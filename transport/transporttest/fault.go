@@ -148,7 +148,7 @@ func (f Fault) String() string {
 		fmt.Fprintf(&b, " %d", f.Status)
 	}
 	if f.Probability != 0 {
-		fmt.Fprintf(&b, " %g%%", 100*f.Probability)
+		fmt.Fprintf(&b, " %.3g%%", 100*f.Probability)
 	}
 	fmt.Fprintf(&b, " at %v", f.At)
 	if f.For != 0 {

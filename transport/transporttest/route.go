@@ -128,6 +128,9 @@ func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	fail := func(err error) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: address(addr), Err: err}
 	}
+	if err := p.gone(); err != nil {
+		return fail(err)
+	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fail(err)

@@ -42,7 +42,7 @@ func (n *Network) Run(loads ...load.Load) *report.Report {
 // 429. Its latency counts from when it was meant to begin.
 func (n *Network) RunVia(via Via, loads ...load.Load) *report.Report {
 	n.tb.Helper()
-	clients := map[string]http.RoundTripper{}
+	processes, clients := map[string]*Process{}, map[string]http.RoundTripper{}
 	var errs []error
 	for _, l := range loads {
 		if err := n.checkLoad(l); err != nil {
@@ -56,9 +56,10 @@ func (n *Network) RunVia(via Via, loads ...load.Load) *report.Report {
 	now := n.Since()
 	for i, l := range loads {
 		if clients[l.Client] == nil {
-			clients[l.Client] = via(n.Host(l.Client).Process())
+			processes[l.Client] = n.Host(l.Client).Process()
+			clients[l.Client] = via(processes[l.Client])
 		}
-		g := &generator{net: n, load: l.WithDefaults(), number: i, began: now, client: clients[l.Client]}
+		g := &generator{net: n, load: l.WithDefaults(), number: i, began: now, process: processes[l.Client], client: clients[l.Client]}
 		wg.Go(g.run)
 	}
 	wg.Wait()
@@ -80,11 +81,12 @@ func (n *Network) checkLoad(l load.Load) error {
 
 // generator makes the calls of one load.
 type generator struct {
-	net    *Network
-	load   load.Load
-	number int
-	began  time.Duration // of the run
-	client http.RoundTripper
+	net     *Network
+	load    load.Load
+	number  int
+	began   time.Duration // of the run
+	process *Process      // from which it calls
+	client  http.RoundTripper
 }
 
 // forever is an end that no run reaches.
@@ -205,6 +207,9 @@ func (a *attempts) trace(ctx context.Context) context.Context {
 }
 
 func (a *attempts) begin(hostport string) {
+	if a.generator.process.over() {
+		return // it never left
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	kind := "first"

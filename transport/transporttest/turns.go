@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/gabion-go/gabion/internal/random"
 )
 
 // turns gives what begins at one instant an order. Goroutines that run at the
@@ -44,17 +46,22 @@ func (t *turns) take(key string) {
 	time.Sleep(time.Duration(at - time.Now().UnixNano()))
 }
 
-// give hands out an instant to each that came at one.
+// give hands out an instant within a microsecond to each that came at one. It is
+// drawn by hash: calls at a constant rate whose timeout is a multiple of their
+// distance would else begin at the very instant at which others time out.
 func (t *turns) give(instant int64) {
 	all := t.waiting[instant]
 	delete(t.waiting, instant)
-	slices.SortStableFunc(all, func(a, b *turn) int { return cmp.Compare(a.key, b.key) })
-	next := max(instant+1, t.last)
 	for _, one := range all {
-		next++
-		one.at = next
+		one.at = instant + 2 + int64(random.Hash(uint64(instant), one.key)%1000)
 	}
-	t.last = next
+	slices.SortStableFunc(all, func(a, b *turn) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key))
+	})
+	for _, one := range all {
+		one.at = max(one.at, t.last+1)
+		t.last = one.at
+	}
 }
 
 // inTurn is a round tripper whose calls take their turn.
