@@ -295,6 +295,47 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// A client that has said all it has to say still gets the answer.
+func TestHalfClosed(t *testing.T) {
+	leaktest.Check(t)
+	n := transporttest.New(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			_, err = io.Copy(c, c) // what comes, to its end
+			err = errors.Join(err, c.Close())
+		}
+		served <- err
+	}()
+	n.Launch("echo", 1, sockets.Target{Addr: l.Addr().String()}.Program())
+	addr, err := sockets.Listen(n.Host("web").Process(), "echo-1:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	want := strings.Repeat("hello ", 50_000)
+	go func() {
+		_, _ = io.WriteString(c, want) // the answer tells
+		_ = c.(*net.TCPConn).CloseWrite()
+	}()
+	got, err := io.ReadAll(c)
+	if err != nil || string(got) != want {
+		t.Errorf("%d bytes, %v; want the %d that were sent", len(got), err, len(want))
+	}
+	if err := errors.Join(<-served, l.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // short is how long the client waits for an answer that does not come.
 const short = 300 * time.Millisecond
 

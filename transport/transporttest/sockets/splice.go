@@ -79,7 +79,8 @@ func (s *splices) drop(c net.Conn, err error) {
 	delete(s.conns, c)
 }
 
-// join carries data both ways until one side ends, and then closes both.
+// join carries data both ways until both have ended or one breaks, and then
+// closes both connections.
 func (s *splices) join(a, b net.Conn) {
 	done := make(chan struct{})
 	go func() {
@@ -88,13 +89,20 @@ func (s *splices) join(a, b net.Conn) {
 	}()
 	s.carry(b, a)
 	<-done
+	s.drop(a, nil)
+	s.drop(b, nil)
 }
 
-// carry carries data from one connection to the other.
+// carry carries data from one connection to the other, and then its end.
 func (s *splices) carry(from, to net.Conn) {
 	_, err := io.Copy(to, from)
-	s.drop(to, err)
-	s.drop(from, err)
+	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
+		err = half.CloseWrite()
+	}
+	if err != nil {
+		s.drop(to, err)
+		s.drop(from, err)
+	}
 }
 
 // close breaks all connections and waits for their goroutines.
