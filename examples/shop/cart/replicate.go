@@ -154,8 +154,9 @@ func (r *Replicator) Push(ctx context.Context, c Cart) {
 		r.log.ErrorContext(ctx, "cart cannot be sent", "cart", c.ID, "error", err)
 		return
 	}
+	path := "/internal/carts?id=" + url.QueryEscape(c.ID) // for the access log
 	_ = r.roster.ask(r.roster.answering(), func(p Peer) error {
-		return r.call(ctx, http.MethodPost, p, "/internal/carts", body, nil)
+		return r.call(ctx, http.MethodPost, p, path, body, nil)
 	})
 }
 
