@@ -208,6 +208,8 @@ func (a *attempt) judgeError() {
 		return
 	}
 	switch {
+	case errors.Is(gone(a.call.req.Context()), context.DeadlineExceeded):
+		a.outcome = Timeout // an endpoint that hangs must be found out; the call as a whole is Cancelled
 	case gone(a.call.req.Context()) != nil:
 		a.outcome = Cancelled
 	case errors.Is(a.err, ErrTimeout):

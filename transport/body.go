@@ -219,7 +219,7 @@ func (b *responseBody) end(err error) {
 // bodyOutcome sorts an error of the response body.
 func (k *call) bodyOutcome(err error) Outcome {
 	switch {
-	case k.req.Context().Err() != nil || errors.Is(err, context.Canceled):
+	case gone(k.req.Context()) != nil || errors.Is(err, context.Canceled):
 		return Cancelled
 	case errors.Is(err, ErrTimeout):
 		return Timeout

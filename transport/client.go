@@ -250,7 +250,7 @@ func (c *Client) fallback(service string) FallbackFunc {
 // withFallback replaces a failure by f's answer.
 func withFallback(f FallbackFunc, req *http.Request, resp *http.Response, err error) (*http.Response, error) {
 	failed := err != nil && Unavailable(err) || err == nil && resp.StatusCode >= 500
-	if !failed || req.Context().Err() != nil {
+	if !failed || gone(req.Context()) != nil {
 		return resp, err
 	}
 	kept := false

@@ -268,6 +268,51 @@ func TestCallerWhoGivesUpIsNobodysFault(t *testing.T) {
 	})
 }
 
+// The caller's deadline and the timer that follows from it are set for the same
+// moment. Whichever runs first, the endpoint has let the time pass, and the
+// circuit is not told.
+func TestCallersDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("slow", "a:1", func(_ http.ResponseWriter, _ *http.Request) { time.Sleep(time.Second) })
+		outcomes := &outcomes{}
+		c := f.client(transport.WithObserver(outcomes))
+		for range 100 {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			if _, _, err := get(ctx, c, "http://slow/"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want context.DeadlineExceeded", err)
+			}
+			cancel()
+		}
+		if calls, attempts := outcomes.count[transport.Cancelled], outcomes.count[transport.Timeout]; calls != 100 || attempts != 100 {
+			t.Errorf("outcomes %v, want 100 calls cancelled and 100 attempts that timed out", outcomes.count)
+		}
+		if s := c.Services()[0]; s.Breaker.State() != breaker.Closed || s.Breaker.Counts().Failures != 0 {
+			t.Errorf("breaker %v, %+v; want closed and no failures", s.Breaker.State(), s.Breaker.Counts())
+		}
+		time.Sleep(2 * time.Second) // until the handlers have ended
+	})
+}
+
+// outcomes counts those of calls and attempts.
+type outcomes struct {
+	hooks
+	mu    sync.Mutex
+	count [transport.Timeout + 1]int
+}
+
+func (o *outcomes) EndAttempt(_ context.Context, _ *transport.Call, a *transport.Attempt) {
+	o.add(a.Outcome)
+}
+
+func (o *outcomes) EndCall(_ context.Context, c *transport.Call) { o.add(c.Outcome) }
+
+func (o *outcomes) add(outcome transport.Outcome) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.count[outcome]++
+}
+
 func TestBreakerOpensAndFallbackAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)

@@ -119,9 +119,9 @@ const (
 	// instances, before anything was sent; or refused by the server before
 	// any work.
 	Rejected
-	// Cancelled: the caller gave up.
+	// Cancelled: the caller gave up, or its deadline has passed.
 	Cancelled
-	// Timeout: our own time limit passed.
+	// Timeout: our own time limit passed; of an attempt, the caller's too.
 	Timeout
 )
 
