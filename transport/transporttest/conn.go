@@ -70,10 +70,12 @@ func (c *conn) error(op string, err error) error {
 // Close ends the connection in order: the other side gets what was sent. If
 // something was left unread, that is a reset, as with TCP.
 func (c *conn) Close() error {
-	if c.in.abandon() {
-		c.tell(0)
+	if !c.process.over() { // else its death breaks the connection
+		if c.in.abandon() {
+			c.tell(0)
+		}
+		c.out.finish()
 	}
-	c.out.finish()
 	if !c.dialled {
 		c.process.noteClose()
 	}

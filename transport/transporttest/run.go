@@ -149,6 +149,9 @@ func (g *generator) call(n int, at time.Duration) {
 		return // the test is over
 	}
 	record.End = g.net.Since()
+	if died, dead := g.process.death(); dead {
+		record.End, record.Status, err = max(record.Start, died), 0, ErrCrashed
+	}
 	record.Err = class(err)
 	record.OK = err == nil && record.Status < 500 && record.Status != http.StatusTooManyRequests
 	record.Attempts = attempts.end(record)

@@ -66,6 +66,9 @@ func (p *Process) Handler(next http.Handler) http.Handler {
 			return
 		}
 		defer p.host.net.wg.Done()
+		// A limiter lets several in at one instant; whose calls come first is no
+		// chance then.
+		p.host.net.turns.take(p.host.name + " " + r.RemoteAddr + " " + r.Method + " " + r.URL.String())
 		s := &serving{ResponseWriter: w, process: p, begin: p.host.net.Since(), request: requestName(r), cut: -1}
 		defer s.end(r)
 		s.serve(r, next)
