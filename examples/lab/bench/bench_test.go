@@ -57,7 +57,7 @@ func TestCommandLine(t *testing.T) {
 		"help":          {[]string{"-h"}, 0, []string{"usage:", "a coin is tossed", "-seed number"}, nil},
 		"about one":     {[]string{"coin", "-h"}, 0, []string{"Heads or tails.", "heads-up, tails", "-policy names"}, nil},
 		"help for one":  {[]string{"-h", "coin"}, 0, []string{"Heads or tails."}, nil},
-		"text":          {[]string{"coin"}, 0, []string{"50.00 %", "never", "published [1]: 50 %", "edge, published [2]", "[1] Bernoulli", "lucky"}, nil},
+		"text":          {[]string{"coin"}, 0, []string{"50.00 %", "never", "    [1] 50 %", "[2] edge: once in 6000", "[1] Bernoulli", "lucky"}, nil},
 		"one policy":    {[]string{"-policy", "tails", "coin", "-seed=7"}, 0, []string{"(seed 7)", "tails"}, nil},
 		"unknown":       {[]string{"dice"}, 2, nil, []string{`no experiment "dice", only coin`}},
 		"two":           {[]string{"coin", "dice"}, 2, nil, []string{`not also "dice"`}},

@@ -149,6 +149,7 @@ func (c *chart) lines(p points, s scale, loads []float64) {
 			written = x(l)
 		}
 	}
+	c.text("soft", 16, bottom+18, "load")
 	for i, policy := range p.policies() {
 		class, key := colour(policy, i), top+8+18*float64(i)
 		c.line("s "+class, linesRight+16, key, linesRight+38, key)

@@ -174,10 +174,10 @@ func (t *table) writeLine(b *strings.Builder, cells []string) {
 	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 }
 
-// published returns the lines of what others found, with the number of the
+// published returns the lines of what others found, behind the number of the
 // source.
 func (t *table) published(who string, p Published) string {
-	return wrap(fmt.Sprintf("%spublished [%d]: %s", who, 1+slices.Index(t.sources, p.Source), p.Figures), "    ")
+	return wrap(fmt.Sprintf("[%d] %s%s", 1+slices.Index(t.sources, p.Source), who, p.Figures), "    ")
 }
 
 // writeOthers writes what was published about policies that we do not have.
@@ -194,7 +194,7 @@ func (t *table) writeOthers(b *strings.Builder) {
 		if p.Load != 0 {
 			who += ", load " + loadText(p.Load)
 		}
-		b.WriteString(t.published(who+", ", p))
+		b.WriteString(t.published(who+": ", p))
 	}
 }
 
@@ -202,8 +202,8 @@ func (t *table) writeSources(b *strings.Builder) {
 	if len(t.sources) == 0 {
 		return
 	}
-	b.WriteString("\n")
+	b.WriteString("\nBeside our figures are those of:\n")
 	for i, s := range t.sources {
-		b.WriteString(wrap(fmt.Sprintf("[%d] %s", i+1, s), ""))
+		b.WriteString(wrap(fmt.Sprintf("[%d] %s", i+1, s), "  "))
 	}
 }

@@ -29,7 +29,7 @@ works on it all the same. From 60 s to 70 s the store all but stops (it takes 30
 the run ends at 600 s. recovery_s is how long after 70 s it took until 90 % of the calls of each
 second went well for half a minute. goodput is the part of the calls that went well, after the calls of 70 s
 to 190 s; goodput_late is that of 470 s to 590 s, store_per_s how many requests the store got in
-each second of it. Figures are medians of five runs, with the seed and the four that follow it.
+each second of it. The other columns are of the whole run. Figures are medians of five runs, with the seed and the four that follow it.
 
 one-retry and three-retries repeat at once, without a budget or a breaker; success-budget has three
 retries with gabion's backoff and its budget, which successes fund, and no breaker. gabion is the
@@ -40,7 +40,11 @@ The paper's claim holds: with retries that nothing bounds the store never comes 
 stopped it is long over. The time without retries is that of the line: 2800 calls wait at 70 s, and
 20 more a second are served than arrive. A budget that successes fund is empty at once when they
 end, and adds next to nothing to that. The breaker opens during the stop, so that most of the line
-never forms; what is left of the recovery time is its open period and its ramp.`,
+never forms; what is left of the recovery time is its open period and its ramp.
+
+At 93 % the adaptive limit has a price: it keeps the line short, lets the newest go first when it has
+been standing for half a second, and so refuses one call in a hundred at all times, in bunches. Ten
+refusals in a row open the breaker now and then, for a second.`,
 		Policies:  []string{"one-retry", "three-retries", "no-retries", "success-budget", whole, "gabion-shedding"},
 		Published: publishedMetastable(),
 		Columns:   []string{"recovery_s", "goodput", "goodput_late", "store_per_s", "attempts_per_call", "p50_ms", "p99_ms"},
@@ -51,7 +55,7 @@ never forms; what is left of the recovery time is its open period and its ramp.`
 
 func publishedMetastable() []bench.Published {
 	const hotos = `Bronson, Aghayev, Charapko and Zhu, "Metastable Failures in Distributed Systems", HotOS 2021, section 2.1`
-	const ours = "a simulation of the same set-up in another language, 5 seeds, before this one was written"
+	const ours = "our own first simulation of this, in another language, 5 seeds"
 	return []bench.Published{
 		{Policy: "one-retry", Figures: "settles at 560 requests a second, no useful work until load is cut", Source: hotos},
 		{Policy: "one-retry", Figures: "never; goodput 0.2 %, late 0 %; 560 a second", Source: ours},

@@ -16,6 +16,7 @@ const (
 	roundRobin = balance.RoundRobin
 	random     = balance.Random
 	p2c        = balance.P2C
+	peakEWMA   = balance.PeakEWMA
 	whole      = "gabion" // the library's defaults, all of them
 )
 

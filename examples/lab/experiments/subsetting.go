@@ -20,7 +20,7 @@ func Subsetting() bench.Experiment {
 		About: `
 Each client connects to some of the servers. fewest and most are the connections of the
 servers with the fewest and the most, min_of_mean and max_of_mean the same as a part of the mean;
-mean_changed and most_changed say how many connections a client must change when one of
+changed_per_client and most_changed say how many connections a client must change when one of
 the servers leaves: on average over all clients and every server that could be the one, and at most.
 
 random draws a subset for each client, and when a server leaves draws for that place alone.
@@ -42,7 +42,7 @@ another list is shuffled; 295 clients do not fill the last round, so some server
 
 func publishedSubsetting() []bench.Published {
 	const book = `Wright, "Load Balancing in the Datacenter", in Beyer et al., Site Reliability Engineering, 2016, chapter 20`
-	const ours = "a simulation of the same set-up in another language, one seed, before this one was written"
+	const ours = "our own first simulation of this, in another language, one seed"
 	return []bench.Published{
 		{Policy: "random", Variant: "90 of 300", Figures: "63 % to 121 % of the mean", Source: book},
 		{Policy: "random", Variant: "90 of 300", Figures: "76 % to 120 % of the mean", Source: ours},

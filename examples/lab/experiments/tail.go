@@ -19,6 +19,7 @@ import (
 	"github.com/gabion-go/gabion/discovery/static"
 	"github.com/gabion-go/gabion/examples/lab/bench"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/transporttest/load"
 	"github.com/gabion-go/gabion/transport/transporttest/report"
 )
@@ -45,16 +46,16 @@ replicas 10 and 9.
 
 bound is net/http over the eight healthy replicas in turn, what a client could do that knew all. It is
 measured in every run, whichever policies are asked for, because the machine sets the level:
-compare with bound, not across machines. round-robin is net/http over all ten, p2c-least-request
-gabion's balancer alone, gabion its client and servers with all defaults. The servers of the others are
-those of net/http.
+compare with bound, not across machines. round-robin is net/http over all ten; the two p2c are
+gabion's balancers alone, and gabion is its client and servers with all defaults. The servers of
+the others are those of net/http.
 
 This is real time: the figures differ from run to run, and on a busy machine the quantiles are the
-machine's. p2c-least-request sees the slow replica by the calls that it holds, and ejection and the
-rate of failures keep gabion from the failing one; neither knows latency as such, as the peak-EWMA
-balancers do that are published with less than 1 % to the slow one.`,
-		Takes:     4*time.Minute + 5*time.Second,
-		Policies:  []string{bound, roundRobin, p2c, whole},
+machine's. p2c-least-request sees the slow replica only by the calls that it holds, and
+p2c-peak-ewma by how long they take. A failure counts against a replica in both, but only gabion tries
+elsewhere.`,
+		Takes:     5*time.Minute + 5*time.Second,
+		Policies:  []string{bound, roundRobin, p2c, balance.PeakEWMA, whole},
 		Published: publishedTail(),
 		Columns:   []string{"success", "p50_ms", "p99_ms", "p999_ms", "within_20ms", "attempts_per_call", "to_slow", "to_failing"},
 		Chart:     []string{"success", "p99_ms", "p999_ms", "within_20ms"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gabion-go/gabion/examples/lab/bench"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/transporttest"
 	"github.com/gabion-go/gabion/transport/transporttest/dist"
 	"github.com/gabion-go/gabion/transport/transporttest/load"
@@ -44,7 +45,7 @@ failed the part of them that failed; recovery_s is how long after the beginning 
 took until, for good, 99.9 % of the calls of each second went well. A zone that comes back
 must not do harm either, so the time after it counts for recovery_s, too.
 
-round-robin and p2c-least-request are gabion's client with a balancer alone: no retries, breaker or
+round-robin and the two p2c are gabion's client with a balancer alone: no retries, breaker or
 ejection. It leaves out for a while, as in all rows, what could not be connected to twice in a row.
 To notice that a connection cannot be made takes a second when nothing answers, and a request on an
 open connection waits for as long as it may. gabion gives an attempt 2 s and then tries another
@@ -52,7 +53,7 @@ instance, as far as its budget goes: it pays for five retries after timeouts at 
 other calls succeed. The few calls that fail are those it could not pay for; that holds the load down
 if not one zone but everything hangs.`,
 		Takes:    20 * time.Second,
-		Policies: []string{roundRobin, p2c, whole},
+		Policies: []string{roundRobin, p2c, balance.PeakEWMA, whole},
 		Columns:  []string{"success", "failed", "p50_ms", "p99_ms", "p999_ms", "attempts_per_call", "recovery_s"},
 		Chart:    []string{"failed", "p99_ms", "recovery_s"},
 		Run:      runZoneOutage,
