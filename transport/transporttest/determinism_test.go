@@ -80,9 +80,9 @@ func trace(t *testing.T, seed uint64) []byte {
 		shop(n)
 		n.Fault(mixedFaults...)
 		r := n.Run(
-			load.Load{Client: "web", Service: "storefront", Rate: 60, For: 15 * time.Second, Timeout: 3 * time.Second},
-			load.Load{Client: "web", Service: "storefront", Method: "POST", Path: "/x", Body: "x", Rate: 20, For: 15 * time.Second},
-			load.Load{Client: "batch", Service: "cart", Kind: load.Closed, Workers: 4, Think: dist.Exponential(50 * time.Millisecond), For: 15 * time.Second},
+			load.Load{Client: "web", Service: "storefront", Rate: 20, For: 15 * time.Second, Timeout: 3 * time.Second},
+			load.Load{Client: "web", Service: "storefront", Method: "POST", Path: "/x", Body: "x", Rate: 10, For: 15 * time.Second},
+			load.Load{Client: "batch", Service: "cart", Kind: load.Closed, Workers: 2, Think: dist.Exponential(50 * time.Millisecond), For: 15 * time.Second},
 		)
 		if err := r.Trace(&b); err != nil {
 			t.Fatal(err)
@@ -96,7 +96,7 @@ func trace(t *testing.T, seed uint64) []byte {
 func TestSameSeedSameBytes(t *testing.T) {
 	runs := 100
 	if testing.Short() {
-		runs = 4
+		runs = 2
 	}
 	want := trace(t, 1)
 	for i := range runs {

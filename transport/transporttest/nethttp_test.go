@@ -54,7 +54,7 @@ func TestConnectionsAreReused(t *testing.T) {
 }
 
 func TestLargeBodies(t *testing.T) {
-	const size = 10 << 20
+	const size = 10 << 20 // 10 MB
 	for _, p := range protocols {
 		t.Run(p.name, func(t *testing.T) {
 			transporttest.Test(t, func(t *testing.T, n *transporttest.Network) {
