@@ -14,6 +14,7 @@ import (
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/static"
 	"github.com/gabion-go/gabion/internal/memnet"
+	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport"
 )
 
@@ -111,9 +112,11 @@ func (f *fleet) total() (n int) {
 	return n
 }
 
+// client returns a client of the fleet whose choices are the same in each run.
 func (f *fleet) client(opts ...transport.ClientOption) *transport.Client {
 	f.t.Helper()
-	c, err := transport.NewClient(f.static, append([]transport.ClientOption{transport.WithDialer(f.net.Dial)}, opts...)...)
+	defaults := []transport.ClientOption{transport.WithDialer(f.net.Dial), transport.WithRand(random.New(1))}
+	c, err := transport.NewClient(f.static, append(defaults, opts...)...)
 	if err != nil {
 		f.t.Fatal(err)
 	}
