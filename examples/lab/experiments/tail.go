@@ -226,7 +226,8 @@ func (t *tail) calls(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		n++
-		wg.Go(func() { t.call(ctx, n, at) })
+		number := n
+		wg.Go(func() { t.call(ctx, number, at) })
 		t.tell("%s: %.0f of %.0f s", t.policy, at.Seconds(), t.length.Seconds())
 	}
 	return nil
