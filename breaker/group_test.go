@@ -184,8 +184,8 @@ func TestGroupMemory(t *testing.T) {
 	if each > 1024 && !raceEnabled {
 		t.Errorf("%d bytes for each breaker, want at most 1024", each)
 	}
-	if n := runtime.NumGoroutine(); n > goroutines {
-		t.Errorf("%d goroutines, %d before", n, goroutines)
+	if n := runtime.NumGoroutine() - goroutines; n > keys/2 { // timers of other tests may run just now
+		t.Errorf("%d goroutines more than before for %d breakers", n, keys)
 	}
 	runtime.KeepAlive(g)
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
@@ -39,8 +40,13 @@ func weighted(weights ...int) []discovery.Instance {
 	return list
 }
 
+// newBalancer returns a balancer of n endpoints. In tests its choices are the
+// same in each run; benchmarks measure the source that services use.
 func newBalancer(t testing.TB, p balance.Policy, n int, opts ...balance.Option) *balance.Balancer {
 	t.Helper()
+	if _, ok := t.(*testing.B); !ok {
+		opts = append([]balance.Option{balance.WithRand(random.New(1))}, opts...)
+	}
 	b, err := balance.New(p, opts...)
 	if err != nil {
 		t.Fatal(err)

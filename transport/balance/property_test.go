@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport/balance"
 	"pgregory.net/rapid"
 )
@@ -23,6 +24,7 @@ type machine struct {
 func newMachine(t *rapid.T) *machine {
 	m := &machine{counted: map[*balance.Endpoint]int{}, told: map[*balance.Endpoint]bool{}}
 	b, err := balance.New(balance.Policy{Name: rapid.SampledFrom(policies).Draw(t, "policy")},
+		balance.WithRand(random.New(rapid.Uint64().Draw(t, "seed"))), // so that a failure can be repeated
 		balance.WithObserver(balance.Observer{
 			Ejected:  func(e *balance.Endpoint, _ balance.Reason) { m.told[e] = true },
 			Returned: func(e *balance.Endpoint) { delete(m.told, e) },
