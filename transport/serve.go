@@ -132,7 +132,7 @@ func (x *exchange) serve(ctx context.Context, r *http.Request) {
 		return
 	}
 	began := time.Now()
-	if d, ok := ctx.Deadline(); ok && !began.Before(d) { // its timer may not have run yet
+	if outOfTime(ctx) {
 		x.state.place.release(limit.Ignored)
 		x.refuse(r, expired)
 		return
@@ -151,13 +151,20 @@ var expired error = &limit.ShedError{Reason: limit.ReasonExpired}
 // the server's load.
 func (x *exchange) limitOutcome(ctx context.Context) limit.Outcome {
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case outOfTime(ctx):
 		return limit.Dropped
 	case x.w.streaming || ctx.Err() != nil || x.w.status >= 500:
 		return limit.Ignored
 	default:
 		return limit.Succeeded
 	}
+}
+
+// outOfTime reports whether ctx's deadline has passed. Its timer may not have
+// run yet, when the handler noticed by a clock of its own.
+func outOfTime(ctx context.Context) bool {
+	d, ok := ctx.Deadline()
+	return ok && !time.Now().Before(d)
 }
 
 // earlyBody is the size up to which a request's body is read before the
