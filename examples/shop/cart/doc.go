@@ -25,7 +25,13 @@
 // reservation for a cart and a key and answers every repetition with the same.
 // So two replicas that check out one cart at once end with one order. A change
 // and a checkout of one cart at the same moment on two replicas are concurrent:
-// the change may miss the order, whose lines then say what was bought.
+// the change may miss the order, whose lines then say what was bought. So may one
+// that only a replica was told that the other cannot reach. Nor can replicas that
+// do not reach each other know which of two changes is the later one, beyond what
+// their clocks say.
+//
+// A replica that lacks a cart says that there is none only if all replicas have
+// been asked; else it answers 503, and the caller tries another one.
 //
 // # A replica that was stopped
 //

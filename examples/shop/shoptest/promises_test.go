@@ -3,6 +3,7 @@ package shoptest
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,6 +131,29 @@ func TestBothSidesOfAPartitionedCartAreKept(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		for range 4 {
 			b.Get(cart).want(t, http.StatusOK, "", `"enamel-mug","quantity":2`, `"task-lamp","quantity":1`, `"wool-blanket","quantity":3`)
+		}
+	})
+}
+
+func TestAChangeThatComesLateUndoesNothing(t *testing.T) {
+	Test(t, func(t *testing.T, s *Shop) {
+		b := s.Direct("browser", "storefront-1")
+		var carts []string
+		for range 6 {
+			carts = append(carts, b.fill(t))
+		}
+		s.Net.Fault(tt.Fault{Kind: tt.Partition, From: "storefront-1", To: "cart-1", OneWay: true, For: 4 * time.Second})
+		var wg sync.WaitGroup
+		for _, cart := range carts {
+			wg.Go(func() { // some hang on their way to cart-1, and are repeated at cart-2
+				b.Do(http.MethodPut, cart+"/items/enamel-mug", "", `{"quantity":6}`).want(t, http.StatusOK, "", `"quantity":6`)
+				b.Do(http.MethodPut, cart+"/items/enamel-mug", "", `{"quantity":7}`).want(t, http.StatusOK, "", `"quantity":7`)
+			})
+		}
+		wg.Wait()
+		time.Sleep(20 * time.Second) // the first ones have arrived since
+		for _, cart := range carts {
+			b.Get(cart).want(t, http.StatusOK, "", `"quantity":7`)
 		}
 	})
 }

@@ -38,7 +38,10 @@ func TestShopUnderRandomFaults(t *testing.T) {
 
 // seeds is how many there is time for: about a minute on two processors.
 func seeds() int {
-	if testing.Short() || raceEnabled {
+	switch {
+	case raceEnabled:
+		return 15
+	case testing.Short():
 		return 50
 	}
 	return 1000
