@@ -64,7 +64,7 @@ func TestBrokenShopsAreFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const most = 60
+			const most = 20
 			for seed := range uint64(most) {
 				err := bubble.Run(t.Name(), func(tb testing.TB) {
 					n := tt.New(tb, tt.WithSeed(seed+1))

@@ -52,7 +52,7 @@ func seeds() int {
 // reach a storefront that lives.
 func randomFaults(seed uint64) []tt.Fault {
 	spared, hit := spared(seed)
-	return tt.RandomFaults(seed, 2+int(seed%(mostFaults-1)), tt.FaultSpace{
+	some := tt.RandomFaults(seed, 2+int(seed%(mostFaults-1)), tt.FaultSpace{
 		On: []string{
 			"cart-1", "cart-2", "cart", "inventory-1", "inventory-2", "inventory", "inventory",
 			"pricing-1", "pricing", "catalog-1", "catalog", hit,
@@ -65,6 +65,13 @@ func randomFaults(seed uint64) []tt.Fault {
 		Registry: []string{tt.Everyone, "cart", "inventory", "storefront"},
 		From:     500 * time.Millisecond, Until: 3500 * time.Millisecond, Longest: 3 * time.Second,
 	})
+	// One more loses answers where that is the most dangerous.
+	return append(some, tt.RandomFaults(^seed, 1, tt.FaultSpace{
+		On:    []string{"inventory", "cart"},
+		Links: [][2]string{{"inventory", "cart"}, {"cart", "storefront"}, {spared, "cart-1"}, {spared, "cart-2"}},
+		Kinds: []tt.Kind{tt.Cut, tt.Cut, tt.Reset, tt.Partition, tt.Latency},
+		From:  500 * time.Millisecond, Until: 3500 * time.Millisecond, Shortest: time.Second, Longest: 3 * time.Second,
+	})...)
 }
 
 // spared returns the storefront that no fault falls upon, and the other one.
