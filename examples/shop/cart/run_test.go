@@ -7,11 +7,9 @@ import (
 	"iter"
 	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gabion-go/gabion"
 	"github.com/gabion-go/gabion/discovery"
@@ -111,7 +109,7 @@ func runReplica(t *testing.T, n *transporttest.Network, b *board, dir string, nu
 	go func() {
 		ended <- Run(ctx, Config{DataDir: dir, Replica: number, Peers: p.PlainClient(), Options: []gabion.Option{
 			gabion.WithBackend(b), gabion.WithDrainDelay(0), gabion.WithLogger(slog.New(slog.DiscardHandler)),
-			gabion.WithListener(listen("80")), gabion.WithAdminListener(listen("81")),
+			gabion.WithListener(listen("80")), gabion.WithAdvertise(p.Host().Addr()), gabion.WithAdminListener(listen("81")),
 			gabion.WithClientOptions(p.ClientOptions()...), gabion.WithSignals(),
 			gabion.WithGetenv(func(string) string { return "" }),
 			gabion.WithOnReady(func(s *gabion.Service) { ready <- "http://" + s.Addr() }),
@@ -122,6 +120,7 @@ func runReplica(t *testing.T, n *transporttest.Network, b *board, dir string, nu
 	select {
 	case r.url = <-ready:
 	case err := <-ended:
+		ended <- nil // for stop
 		t.Fatalf("ended before it was ready: %v", err)
 	}
 	return r
