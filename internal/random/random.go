@@ -48,14 +48,16 @@ func Unit(bits uint64) float64 { return float64(bits>>11) / (1 << 53) }
 
 // IntN returns a number in [0, n). n must be positive. The bias of at most
 // n/2^64 is nothing that calls would notice.
-func IntN(src rand.Source, n int) int {
-	hi, _ := bits.Mul64(src.Uint64(), uint64(n))
-	return int(hi)
-}
+func IntN(src rand.Source, n int) int { return int(below(src, uint64(n))) }
 
 // Duration returns a duration in [0, d). d must be positive.
 func Duration(src rand.Source, d time.Duration) time.Duration {
-	return time.Duration(IntN(src, int(d)))
+	return time.Duration(below(src, uint64(d)))
+}
+
+func below(src rand.Source, n uint64) uint64 {
+	hi, _ := bits.Mul64(src.Uint64(), n)
+	return hi
 }
 
 // Hash returns 64 bits that follow from seed, name and numbers alone, so that

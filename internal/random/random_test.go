@@ -91,3 +91,19 @@ func BenchmarkRand(b *testing.B) {
 		rand.IntN(10)
 	}
 }
+
+// A duration is no int, which may have 32 bits.
+func TestDurationOfDays(t *testing.T) {
+	src := random.New(1)
+	longest := time.Duration(0)
+	for range 1000 {
+		d := random.Duration(src, 48*time.Hour)
+		if d < 0 || d >= 48*time.Hour {
+			t.Fatalf("got %v, want 0 to 48h", d)
+		}
+		longest = max(longest, d)
+	}
+	if longest < 47*time.Hour {
+		t.Errorf("the longest of 1000 is %v, want nearly 48h", longest)
+	}
+}

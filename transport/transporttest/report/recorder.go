@@ -71,7 +71,7 @@ func (r *Recorder) Call(c Call) {
 	r.calls.add(call{
 		start: c.Start, end: c.End, deadline: c.Deadline, n: c.N,
 		client: r.names.of(c.Client), service: r.names.of(c.Service), route: r.names.of(c.Route), err: r.names.of(c.Err),
-		attempts: uint32(min(max(c.Attempts, 0), math.MaxUint32)), status: int32(c.Status), ok: c.OK, degraded: c.Degraded,
+		attempts: uint32(min(uint64(max(c.Attempts, 0)), math.MaxUint32)), status: int32(c.Status), ok: c.OK, degraded: c.Degraded,
 	})
 }
 
