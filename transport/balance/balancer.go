@@ -211,6 +211,9 @@ func (b *Balancer) SetPolicy(p Policy) error {
 	defer b.mu.Unlock()
 	if p.Name != b.policy.Name {
 		b.picker = newPicker(p.Name, b.rand)
+		for _, e := range b.all {
+			e.busySince.Store(0) // from when the time was last looked at
+		}
 	}
 	b.policy = p
 	now := b.now()

@@ -14,6 +14,9 @@ const (
 	failurePenalty = float64(5 * time.Second)
 	// latencyTick is the resolution of the times of observations.
 	latencyTick = 1 << 16
+	// overtaken is how many ticks an observation can be older than one that was
+	// noted before it, because two goroutines were at it: 69 s.
+	overtaken = 1 << 20
 )
 
 // observeLatency moves e's latency by one observation: up at once, down by a
@@ -29,12 +32,12 @@ func (e *Endpoint) observeLatency(now int64, d time.Duration) {
 		value := took
 		if old != 0 {
 			before := float64(math.Float32frombits(uint32(old)))
-			age := int32(tick - uint32(old>>32))
 			if took <= before {
-				if age <= 0 {
+				age := latencyAge(old, now)
+				if age == 0 {
 					return // within the same tick nothing fades
 				}
-				keep := fade(int64(age) * latencyTick)
+				keep := fade(age)
 				value = took*(1-keep) + before*keep
 			}
 		}
@@ -51,12 +54,18 @@ func latencyAt(word uint64, now int64) float64 {
 	if word == 0 {
 		return 0
 	}
-	value := float64(math.Float32frombits(uint32(word)))
-	// The difference of the ticks holds across their wrap in 78 hours.
-	if age := int32(uint32(now/latencyTick) - uint32(word>>32)); age > 0 {
-		value *= fade(int64(age) * latencyTick)
+	return float64(math.Float32frombits(uint32(word))) * fade(latencyAge(word, now))
+}
+
+// latencyAge returns how many nanoseconds ago word was made. Ticks begin again
+// after 78 hours, and with them the age of a word that has not changed since:
+// then it counts once more, until the next observation.
+func latencyAge(word uint64, now int64) int64 {
+	ticks := uint32(now/latencyTick) - uint32(word>>32)
+	if ticks > math.MaxUint32-overtaken {
+		return 0
 	}
-	return value
+	return int64(ticks) * latencyTick
 }
 
 // fade is e^(-ns/tau). The first two terms of the series are exact to a

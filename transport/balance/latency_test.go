@@ -138,3 +138,43 @@ func TestWeightsByLatency(t *testing.T) {
 		}
 	})
 }
+
+// Times are kept in 32 bits, which wrap while nobody calls for a weekend.
+func TestIdleForDays(t *testing.T) {
+	for _, idle := range []time.Duration{30 * time.Hour, 60 * time.Hour, 77 * time.Hour, 79 * time.Hour} {
+		ewma(t, 2, func(t *testing.T, b *balance.Balancer) {
+			shares(t, b, 100, func(i int) balance.Result { return balance.Result{Latency: time.Duration(2-i) * 5 * time.Second} })
+			time.Sleep(idle)
+			fast := func(int) balance.Result { return balance.Result{Latency: 10 * ms} }
+			shares(t, b, 6000, fast) // a minute
+			if got := shares(t, b, 1000, fast); got[0] < 0.2 || got[1] < 0.2 {
+				t.Errorf("after %v the shares are %v, want both about 0.5", idle, got)
+			}
+		})
+	}
+}
+
+// Since when calls wait is known under one policy only.
+func TestPolicyComesBack(t *testing.T) {
+	ewma(t, 2, func(t *testing.T, b *balance.Balancer) {
+		shares(t, b, 100, func(int) balance.Result { return balance.Result{Latency: 10 * ms} })
+		setPolicy := func(name string) {
+			if err := b.SetPolicy(balance.Policy{Name: name, SlowStart: -1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		setPolicy(balance.P2C)
+		time.Sleep(time.Minute)
+		first := pick(t, b) // it has not waited for a minute
+		setPolicy(balance.PeakEWMA)
+		n := 0
+		for range 9 {
+			if pick(t, b) == first {
+				n++
+			}
+		}
+		if n < 3 {
+			t.Errorf("of 9 more calls %d went to the endpoint that had one, want about half", n)
+		}
+	})
+}

@@ -18,7 +18,8 @@ const (
 	// Overload: it refused for being busy: 429, 503 with Retry-After, or shed.
 	// That is no sign of sickness and never ejects.
 	Overload
-	// Cancelled: the caller gave up. It says nothing about the endpoint.
+	// Cancelled: the caller gave up. It says no more about the endpoint than
+	// that an answer would have taken longer.
 	Cancelled
 )
 
