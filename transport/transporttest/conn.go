@@ -2,8 +2,8 @@ package transporttest
 
 import (
 	"bytes"
+	"io"
 	"net"
-	"syscall"
 	"time"
 )
 
@@ -61,17 +61,18 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // error wraps err as package net does. io.EOF stays itself.
 func (c *conn) error(op string, err error) error {
-	if _, errno := err.(syscall.Errno); !errno { //nolint:errorlint // only this very value is ours to wrap
+	if err == nil || err == io.EOF { //nolint:errorlint // of this very value that is said
 		return err
 	}
 	return &net.OpError{Op: op, Net: "mem", Source: c.local, Addr: c.remote, Err: err}
 }
 
 // Close ends the connection in order: the other side gets what was sent. If
-// something was left unread, that is a reset, as with TCP.
+// something was left unread, that is a reset, as with TCP; of a process that is
+// frozen the other side hears nothing before it goes on.
 func (c *conn) Close() error {
 	if !c.process.over() { // else its death breaks the connection
-		if c.in.abandon() {
+		if c.in.abandon() && c.process.host.frozen() == nil {
 			c.tell(0)
 		}
 		c.out.finish()
@@ -102,7 +103,6 @@ func (c *conn) abort(after time.Duration, silent bool) {
 	if silent {
 		c.in.kill()
 		c.out.kill()
-		return
 	}
 	c.in.abandon()
 	c.out.cease()

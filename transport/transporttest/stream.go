@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -26,6 +27,7 @@ type stream struct {
 	last    time.Time // when the newest piece arrives
 	sent    time.Time // when it was sent
 	free    time.Time // when a slow link can take the next byte
+	rate    int       // of the link when that was worked out
 	cut     ends      // when the connection is broken for the two ends
 	dead    bool      // swallowed by a black hole: nothing arrives any more
 	bulk    bool      // HTTP/2, which bounds itself: a writer never waits
@@ -41,6 +43,7 @@ type piece struct {
 	data    []byte
 	fin     bool
 	sent    time.Time
+	leaves  time.Time // a slow link takes it later
 	arrives time.Time
 	held    hold
 }
@@ -132,32 +135,35 @@ func (s *stream) take(b []byte, w *wait) (int, error) {
 		w.soonest(ready)
 		return 0, nil
 	}
-	if passed(s.cut.reader, now) {
+	by, reset := now, passed(s.cut.reader, now)
+	if reset {
+		by = s.cut.reader // what came before can be read, as with Linux
+	}
+	switch {
+	case s.arrived(by) && !s.pieces[0].fin:
+		return s.consume(b, by), nil
+	case s.arrived(by) && !(reset && s.pieces[0].arrives.Equal(by)):
+		return 0, io.EOF
+	case reset:
 		return 0, syscall.ECONNRESET
 	}
 	w.soonest(s.cut.reader)
-	if len(s.pieces) == 0 || s.pieces[0].held != moving {
-		return 0, nil
+	if len(s.pieces) > 0 && s.pieces[0].held == moving {
+		w.soonest(s.pieces[0].arrives)
 	}
-	first := &s.pieces[0]
-	if now.Before(first.arrives) {
-		w.soonest(first.arrives)
-		return 0, nil
-	}
-	if first.fin {
-		return 0, io.EOF
-	}
-	return s.consume(b, now), nil
+	return 0, nil
 }
 
-// consume moves arrived data to b.
-func (s *stream) consume(b []byte, now time.Time) int {
+// arrived reports whether the first piece has arrived by then.
+func (s *stream) arrived(by time.Time) bool {
+	return len(s.pieces) > 0 && s.pieces[0].held == moving && !by.Before(s.pieces[0].arrives)
+}
+
+// consume moves to b what has arrived by then.
+func (s *stream) consume(b []byte, by time.Time) int {
 	n := 0
-	for n < len(b) && len(s.pieces) > 0 {
+	for n < len(b) && s.arrived(by) && !s.pieces[0].fin {
 		p := &s.pieces[0]
-		if p.fin || p.held != moving || now.Before(p.arrives) {
-			break
-		}
 		m := copy(b[n:], p.data)
 		n += m
 		if p.data = p.data[m:]; len(p.data) == 0 {
@@ -217,6 +223,7 @@ func (s *stream) put(b []byte, w *wait) (int, error) {
 // send puts data on its way. The lock must be held.
 func (s *stream) send(data []byte, fin bool, now time.Time) {
 	if s.dead {
+		s.size += len(data) // nobody acknowledges it
 		return
 	}
 	if s.readEnd && (fin || s.refuse(now)) {
@@ -226,9 +233,8 @@ func (s *stream) send(data []byte, fin bool, now time.Time) {
 		part := data
 		if rate := s.route.rate(); rate > 0 && len(data) > 0 {
 			part = data[:min(len(data), max(1, rate/10))] // ten pieces a second
-			s.free = later(s.free, now).Add(time.Duration(len(part)) * time.Second / time.Duration(rate))
 		}
-		p := piece{data: append([]byte(nil), part...), fin: fin, sent: now}
+		p := piece{data: append([]byte(nil), part...), fin: fin, sent: now, leaves: s.leave(len(part), now)}
 		if !s.dispatch(&p, now) {
 			return
 		}
@@ -239,6 +245,15 @@ func (s *stream) send(data []byte, fin bool, now time.Time) {
 		}
 	}
 	s.change()
+}
+
+// leave returns when a link, which may be slow, has taken n more bytes.
+func (s *stream) leave(n int, now time.Time) time.Time {
+	s.rate = s.route.rate()
+	if s.rate > 0 {
+		s.free = later(s.free, now).Add(time.Duration(n) * time.Second / time.Duration(s.rate))
+	}
+	return later(now, s.free)
 }
 
 // refuse answers data that nobody reads by a reset. It reports false if the data
@@ -277,7 +292,7 @@ func (s *stream) dispatch(p *piece, now time.Time) bool {
 	if p.held = fate.held; p.held != moving {
 		return true
 	}
-	s.arrive(p, later(now, s.free).Add(fate.delay))
+	s.arrive(p, p.leaves.Add(fate.delay))
 	return true
 }
 
@@ -291,12 +306,42 @@ func (s *stream) arrive(p *piece, at time.Time) {
 	s.last, s.sent = p.arrives, p.sent
 }
 
-// release gives pieces that were held a time of arrival, if nothing holds them
-// any more.
+// hurry gives pieces that a slow link has not taken yet a new time of arrival,
+// if it is not as slow any more. It reports whether there are any. The lock must
+// be held.
+func (s *stream) hurry(now time.Time) bool {
+	if s.rate == s.route.rate() {
+		return false
+	}
+	s.free = time.Time{}
+	first := slices.IndexFunc(s.pieces, func(p piece) bool { return p.held == moving && p.leaves.After(now) })
+	if first < 0 {
+		return false
+	}
+	s.last = now
+	if first > 0 {
+		s.last = s.pieces[first-1].arrives
+	}
+	fate := s.route.fate(now)
+	for i := range s.pieces[first:] {
+		p := &s.pieces[first+i]
+		p.leaves = s.leave(len(p.data), now)
+		if p.held == moving {
+			p.held = fate.held
+		}
+		if p.held == moving {
+			s.arrive(p, p.leaves.Add(fate.delay))
+		}
+	}
+	return true
+}
+
+// release gives pieces that were held, or that waited for a slow link, a time of
+// arrival, if nothing keeps them any more.
 func (s *stream) release(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	moved := false
+	moved := s.hurry(now)
 	for i := range s.pieces {
 		p := &s.pieces[i]
 		if p.held == moving {
@@ -386,6 +431,7 @@ func (s *stream) finish() {
 	}
 	s.sendEnd = true
 	s.send(nil, true, time.Now())
+	s.change() // whoever writes gives up
 }
 
 // cease ends the writing end at once: what has not left yet never will.
@@ -393,8 +439,9 @@ func (s *stream) cease() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sendEnd = true
+	now := time.Now()
 	for i, p := range s.pieces {
-		if p.held != moving {
+		if p.held != moving || p.leaves.After(now) {
 			s.pieces = s.pieces[:i]
 			break
 		}
@@ -418,7 +465,7 @@ func (s *stream) abandon() bool {
 		return false
 	}
 	s.readEnd = true
-	left := s.size > 0
+	left := s.size > 0 && !s.dead
 	s.pieces, s.size = nil, 0
 	s.change()
 	return left
