@@ -49,8 +49,8 @@ func (n *Network) check(f Fault) error {
 		return err
 	}
 	for _, d := range []dist.Dist{f.Latency, f.Work} {
-		if d.File != "" {
-			return fmt.Errorf("file %q has not been read: see dist.Dist.Load", d.File)
+		if err := usable(d); err != nil {
+			return err
 		}
 	}
 	if f.registry() && f.On != Everyone && n.service(f.On) == nil {
@@ -132,30 +132,34 @@ func (n *Network) sleepUntil(at time.Duration) bool {
 
 // inflict brings a fault about and returns what ends it.
 func (n *Network) inflict(f *activeFault) (end func()) {
+	hosts := n.named(f.On) // it ends for those for whom it began
 	switch f.Kind {
 	case Crash:
-		n.each(f.On, func(h *Host) { n.crash(h, f.Silent) })
-		return func() { n.each(f.On, (*Host).bringUp) }
+		hosts.each(func(h *Host) { n.crash(h, f.Silent) })
+		return func() { hosts.each((*Host).bringUp) }
 	case Restart:
-		n.each(f.On, func(h *Host) { h.keepDown(); n.wg.Go(h.stop) })
+		hosts.each(func(h *Host) { h.keepDown(); n.wg.Go(h.stop) })
 		return func() {
-			n.each(f.On, func(h *Host) {
+			hosts.each(func(h *Host) {
 				n.wg.Go(func() { h.wait(); h.bringUp() })
 			})
 		}
 	case Pause:
-		n.each(f.On, (*Host).pause)
+		hosts.each((*Host).pause)
 		return func() {
-			n.each(f.On, (*Host).resume)
+			hosts.each((*Host).resume)
 			n.release()
 		}
 	case ClockJump:
-		n.each(f.On, func(h *Host) { h.moveClock(f.Jump) })
-		return func() { n.each(f.On, func(h *Host) { h.moveClock(-f.Jump) }) }
+		hosts.each(func(h *Host) { h.moveClock(f.Jump) })
+		return func() { hosts.each(func(h *Host) { h.moveClock(-f.Jump) }) }
 	case CPU:
 		return n.enforce(f, n.contend(f))
 	case Queue:
 		return n.queueUp(f)
+	case RegistryStale:
+		n.registry.freeze(f)
+		return n.enforce(f, func() { n.registry.melt(f) })
 	case BlackHole:
 		end := n.enforce(f, n.release)
 		n.swallow(f)
@@ -168,15 +172,19 @@ func (n *Network) inflict(f *activeFault) (end func()) {
 	}
 }
 
-func (n *Network) each(name string, do func(*Host)) {
-	n.mu.Lock()
-	hosts := n.sortedHosts()
-	n.mu.Unlock()
-	for _, h := range hosts {
-		if h.is(name) {
-			do(h)
-		}
+type hosts []*Host
+
+func (all hosts) each(do func(*Host)) {
+	for _, h := range all {
+		do(h)
 	}
+}
+
+// named returns the hosts that there are now and that name means, by name.
+func (n *Network) named(name string) hosts {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(n.sortedHosts(), func(h *Host) bool { return !h.is(name) })
 }
 
 func (n *Network) crash(h *Host, silent bool) {

@@ -3,6 +3,7 @@ package transporttest
 import (
 	"container/heap"
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -93,12 +94,13 @@ func (c *cpu) arm() {
 		}
 		return
 	}
-	left := time.Duration((c.jobs[0].until-c.given)/c.share()) + 1 // rounded up: never woken in vain
+	left := (c.jobs[0].until - c.given) / c.share()
+	after := time.Duration(min(left, math.MaxInt64/2)) + 1 // rounded up: never woken in vain
 	if c.alarm == nil {
-		c.alarm = time.AfterFunc(left, c.ring)
+		c.alarm = time.AfterFunc(after, c.ring)
 		return
 	}
-	c.alarm.Reset(left)
+	c.alarm.Reset(after)
 }
 
 func (c *cpu) ring() {

@@ -105,7 +105,8 @@ type Fault struct {
 	// name of a host such as "pricing-2", of a service, which is all of its
 	// hosts, or "*".
 	On string
-	// From and To are the ends of a link, named like On. Empty is "*".
+	// From and To are the ends of a link, named like On. Empty is "*", and
+	// "registry" is the registry, from which a Partition or a BlackHole cuts off.
 	From, To string
 	// OneWay confines a fault of a link to what goes from From to To.
 	OneWay bool
@@ -238,6 +239,12 @@ func (f Fault) Validate() error {
 	if !kind.link && f.On == "" {
 		bad(`on is missing: name a host, a service or "*"`)
 	}
+	if f.On == registryHost && !f.registry() {
+		bad("on %q: nothing runs there; use a fault of the registry, such as %q", f.On, RegistryOutage)
+	}
+	if !f.Kind.joins(f.From, f.To) {
+		bad("a link to %q can only have %q or %q", registryHost, Partition, BlackHole)
+	}
 	set := f.fields()
 	for _, n := range kind.needs {
 		if !slices.Contains(set, n) {
@@ -272,6 +279,12 @@ func (f Fault) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// joins reports whether faults of this kind can fall upon a link with these ends:
+// of those to the registry only whether they get through counts.
+func (k Kind) joins(from, to string) bool {
+	return k == Partition || k == BlackHole || from != registryHost && to != registryHost
 }
 
 func kindNames() []string {

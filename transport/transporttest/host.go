@@ -103,9 +103,10 @@ func (h *Host) kill(cause error, silent bool) {
 
 // stop asks the process to end in order and waits until it has.
 func (h *Host) stop() {
-	p := h.Process()
-	p.cancel(errStopped)
-	<-p.done
+	if p := h.Process(); p != nil { // nil before the first
+		p.cancel(errStopped)
+		<-p.done
+	}
 }
 
 func (h *Host) wait() {

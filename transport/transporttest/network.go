@@ -41,7 +41,6 @@ type Network struct {
 	conns    map[connID][2]*conn
 	dialled  map[[2]string]uint64
 	planned  int
-	ended    bool
 	ctx      context.Context // ends with the network
 	cancel   context.CancelCauseFunc
 	wg       sync.WaitGroup
@@ -54,6 +53,30 @@ type config struct {
 	delay   dist.Dist
 	ttl     time.Duration
 	keep    bool
+}
+
+// validate reports, joined, everything that is wrong with c.
+func (c *config) validate() error {
+	var errs []error
+	check := func(name string, d dist.Dist) {
+		if err := usable(d); err != nil {
+			errs = append(errs, fmt.Errorf("transporttest: %s: %w", name, err))
+		}
+	}
+	check("latency", c.latency)
+	check("registry delay", c.delay)
+	if c.ttl <= 0 {
+		errs = append(errs, fmt.Errorf("transporttest: registry TTL %v: must be positive", c.ttl))
+	}
+	return errors.Join(errs...)
+}
+
+// usable reports why nothing can be drawn from d.
+func usable(d dist.Dist) error {
+	if d.File != "" {
+		return fmt.Errorf("file %q has not been read: see dist.Dist.Load", d.File)
+	}
+	return d.Validate()
 }
 
 // An Option changes how a [Network] is made.
@@ -108,6 +131,9 @@ func New(tb testing.TB, opts ...Option) *Network {
 	}
 	for _, o := range opts {
 		o.apply(&cfg)
+	}
+	if err := cfg.validate(); err != nil {
+		tb.Fatal(err)
 	}
 	n := &Network{
 		tb: tb, cfg: cfg, start: time.Now(),
@@ -171,17 +197,10 @@ func (n *Network) finish() {
 	if n.tb.Failed() {
 		n.explain()
 	}
-	n.mu.Lock()
-	n.ended = true
-	hosts := n.sortedHosts()
-	n.mu.Unlock()
 	n.cancel(errEnded)
-	for _, h := range hosts {
-		h.kill(errEnded, false)
-	}
-	for _, h := range hosts {
-		h.wait()
-	}
+	hosts := n.named(Everyone)
+	hosts.each(func(h *Host) { h.kill(errEnded, false) })
+	hosts.each((*Host).wait)
 	n.wg.Wait()
 	time.Sleep(time.Second) // net/http lingers for 500 ms on connections that it closes
 }
@@ -207,7 +226,12 @@ func (n *Network) sortedHosts() []*Host {
 // Host returns the host with this name, which is made if there is none: a
 // machine with an idle process, from which calls can be made.
 func (n *Network) Host(name string) *Host {
+	n.tb.Helper()
 	n.mu.Lock()
+	if n.services[name] != nil || slices.Contains([]string{"", Everyone, registryHost}, name) {
+		n.mu.Unlock()
+		n.tb.Fatalf("transporttest: host %q: that means something else; choose another name", name)
+	}
 	h, known := n.hosts[name], true
 	if h == nil {
 		h, known = n.addHost(name, "", nil), false

@@ -82,9 +82,6 @@ func (p *Process) kill(cause error, silent bool) {
 	if again {
 		return
 	}
-	for _, l := range listeners {
-		l.shut()
-	}
 	after := time.Duration(0)
 	for _, c := range p.host.net.sortedConns() {
 		for _, end := range c {
@@ -93,6 +90,9 @@ func (p *Process) kill(cause error, silent bool) {
 				end.abort(after, silent)
 			}
 		}
+	}
+	for _, l := range listeners {
+		l.shut()
 	}
 	p.cancel(cause)
 }
@@ -188,7 +188,7 @@ func (p *Process) Client(opts ...transport.ClientOption) *http.Client {
 	}
 	p.OnStop(func() { _ = c.Close() }) // returns nil always
 	hc := c.HTTPClient()
-	hc.Transport = inTurn{p, hc.Transport, true}
+	hc.Transport = inTurn{p, hc.Transport}
 	return hc
 }
 

@@ -101,7 +101,7 @@ func (s FaultSpace) victims(k Kind) [][2]string {
 		single = s.Registry
 	default:
 		if kinds[k].link {
-			return s.Links
+			return slices.DeleteFunc(slices.Clone(s.Links), func(l [2]string) bool { return !k.joins(l[0], l[1]) })
 		}
 		single = s.On
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -25,9 +26,9 @@ type registry struct {
 	host *Host // for faults of links to it; runs nothing
 
 	mu      sync.Mutex
-	entries map[string]*entry // by ID
+	entries map[string]*entry // by key
 	changed chan struct{}     // closed at the next change
-	frozen  map[string][]discovery.Instance
+	frozen  map[*activeFault]map[string][]discovery.Instance
 	running bool
 }
 
@@ -46,7 +47,7 @@ type entry struct {
 func newRegistry(n *Network) *registry {
 	return &registry{
 		net: n, host: &Host{net: n, name: registryHost},
-		entries: map[string]*entry{}, changed: make(chan struct{}), frozen: map[string][]discovery.Instance{},
+		entries: map[string]*entry{}, changed: make(chan struct{}), frozen: map[*activeFault]map[string][]discovery.Instance{},
 	}
 }
 
@@ -72,7 +73,7 @@ func (r *registry) reachable(p *Process, service string) error {
 		return ErrRegistryDown
 	}
 	for _, a := range *r.net.faults.Load() {
-		if (a.Kind == Partition || a.Kind == BlackHole) && a.hits(p.host, r.host) {
+		if (a.Kind == Partition || a.Kind == BlackHole) && (a.hits(p.host, r.host) || a.hits(r.host, p.host)) {
 			return ErrRegistryDown
 		}
 	}
@@ -94,24 +95,47 @@ func (r *registry) fault(kind Kind, service string) *activeFault {
 func (r *registry) list(service string) []discovery.Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := []discovery.Instance{}
+	list := r.lists(service)[service]
+	if list == nil {
+		list = []discovery.Instance{}
+	}
+	return discovery.CloneList(r.distort(service, list))
+}
+
+// lists are the true ones of a service, or of everyone who has instances. The
+// lock must be held.
+func (r *registry) lists(service string) map[string][]discovery.Instance {
+	lists := map[string][]discovery.Instance{}
 	for _, e := range r.entries {
-		if e.Service == service && !e.missing && e.last != discovery.Critical {
-			list = append(list, e.Instance)
+		if (service == Everyone || service == e.Service) && !e.missing && e.last != discovery.Critical {
+			lists[e.Service] = append(lists[e.Service], e.Instance)
 		}
 	}
-	discovery.Sort(list)
-	return discovery.CloneList(r.distort(service, list))
+	for _, list := range lists {
+		discovery.Sort(list)
+	}
+	return lists
+}
+
+// freeze keeps the lists as they are for a [RegistryStale] that begins.
+func (r *registry) freeze(a *activeFault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frozen[a] = r.lists(a.On)
+}
+
+// melt is the opposite of freeze.
+func (r *registry) melt(a *activeFault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.frozen, a)
+	r.touchLocked()
 }
 
 // distort makes of a true list what the faults in force make of it.
 func (r *registry) distort(service string, list []discovery.Instance) []discovery.Instance {
 	if a := r.fault(RegistryStale, service); a != nil {
-		key := fmt.Sprint(a.number, " ", service)
-		if _, known := r.frozen[key]; !known {
-			r.frozen[key] = list
-		}
-		list = slices.Clone(r.frozen[key])
+		list = append([]discovery.Instance{}, r.frozen[a][service]...)
 	}
 	if r.fault(RegistryHalf, service) != nil {
 		half := list[:0:0]
@@ -156,13 +180,13 @@ func (r *registry) watchOver() {
 // look notes whom the registry can hear and drops who has been silent for the
 // time to live.
 func (r *registry) look() {
+	heard := r.hear()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, change := time.Now(), false
-	for id, e := range r.entries {
-		if !e.silent && r.reachable(e.process, e.Service) == nil {
+	for key, e := range r.entries {
+		if status, ok := heard[e]; ok {
 			e.seen = now
-			status := e.ask()
 			change = change || e.missing || status != e.last
 			e.missing, e.last = false, status
 			continue
@@ -171,13 +195,40 @@ func (r *registry) look() {
 			e.missing, change = true, true
 		}
 		if e.missing && (e.silent || e.process.over()) {
-			delete(r.entries, id) // a process does not come back under its ID
+			delete(r.entries, key) // a process does not come back under its ID
 		}
 	}
 	if change {
 		r.touchLocked()
 	}
 }
+
+// hear returns what those say of themselves whom the registry can hear.
+func (r *registry) hear() map[*entry]discovery.Status {
+	heard := map[*entry]discovery.Status{}
+	for _, e := range r.speaking() {
+		if r.reachable(e.process, e.Service) == nil {
+			heard[e] = e.ask() // without the lock: it may use the registry
+		}
+	}
+	return heard
+}
+
+// speaking returns the entries for which somebody speaks.
+func (r *registry) speaking() []*entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*entry
+	for _, key := range slices.Sorted(maps.Keys(r.entries)) {
+		if e := r.entries[key]; !e.silent {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// key tells e from all other entries.
+func (e *entry) key() string { return e.Service + " " + e.ID }
 
 func (e *entry) ask() discovery.Status {
 	if e.status == nil {
@@ -188,13 +239,14 @@ func (e *entry) ask() discovery.Status {
 }
 
 func (r *registry) add(e *entry) {
+	status := e.ask()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e.left {
 		return
 	}
-	e.seen, e.last = time.Now(), e.ask()
-	r.entries[e.ID] = e
+	e.seen, e.last = time.Now(), status
+	r.entries[e.key()] = e
 	if !r.running {
 		r.running = true
 		r.net.wg.Go(r.watchOver)
@@ -214,8 +266,8 @@ func (r *registry) remove(e *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e.left = true
-	if r.entries[e.ID] == e {
-		delete(r.entries, e.ID)
+	if r.entries[e.key()] == e {
+		delete(r.entries, e.key())
 		r.touchLocked()
 	}
 }

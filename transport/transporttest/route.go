@@ -1,8 +1,8 @@
 package transporttest
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"net"
 	"strconv"
 	"syscall"
@@ -165,14 +165,16 @@ func (p *Process) handshake(ctx context.Context, there, back *route) error {
 			wait, pause = pause, 2*pause
 		}
 		if err := p.sleep(ctx, wait); err != nil {
-			return err
+			return cmp.Or(ctx.Err(), err)
 		}
 		if thaw := p.host.frozen(); thaw != nil {
 			select {
 			case <-thaw:
 				time.Sleep(there.stagger())
 			case <-ctx.Done():
-				return context.Cause(ctx)
+				return ctx.Err()
+			case <-p.dead:
+				return p.gone()
 			}
 		}
 		switch {
@@ -193,7 +195,7 @@ func (p *Process) sleep(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%w", context.Cause(ctx))
+		return context.Cause(ctx)
 	case <-p.dead:
 		return p.gone()
 	}

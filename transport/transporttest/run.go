@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,9 @@ func (n *Network) checkLoad(l load.Load) error {
 	}
 	if l.For == 0 && l.Kind != load.Replay && (l.Kind != load.Burst || l.Every > 0) {
 		return fmt.Errorf("load of %q: for is missing: it would never end", l.Service)
+	}
+	if l.File != "" || l.Think.File != "" {
+		return fmt.Errorf("load of %q: file %q has not been read: see load.Load.Read", l.Service, cmp.Or(l.File, l.Think.File))
 	}
 	if !n.knows(l.Service) {
 		return fmt.Errorf("load of %q: there is no such service: hosts are %v", l.Service, n.hostNames())
@@ -201,12 +205,30 @@ type attempts struct {
 
 	mu   sync.Mutex
 	sent []report.Attempt
+	told bool // by the client itself
 }
+
+// attemptsOf is the key of a context for the attempts of its call.
+type attemptsOf struct{}
 
 func newAttempts(g *generator, n int) *attempts { return &attempts{generator: g, n: n} }
 
 func (a *attempts) trace(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, attemptsOf{}, a)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: a.begin})
+}
+
+// tells notes that the client of a call with this context reports its attempts,
+// and returns the number of the call, or 0 if it is of no load.
+func tells(ctx context.Context) (n int) {
+	a, ok := ctx.Value(attemptsOf{}).(*attempts)
+	if !ok {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = true
+	return a.n
 }
 
 func (a *attempts) begin(hostport string) {
@@ -231,7 +253,7 @@ func (a *attempts) begin(hostport string) {
 func (a *attempts) end(c report.Call) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if t, ok := a.generator.client.(inTurn); ok && t.tells {
+	if a.told {
 		return len(a.sent)
 	}
 	for i, s := range a.sent {

@@ -204,7 +204,7 @@ func (h *Host) cpu() *cpu {
 // and returns what ends that.
 func (n *Network) contend(f *activeFault) (end func()) {
 	var ends []func()
-	n.each(f.On, func(h *Host) {
+	n.named(f.On).each(func(h *Host) {
 		c := newCPU(f.Cores)
 		h.mu.Lock()
 		h.cpus = append(h.cpus, c)
@@ -384,7 +384,7 @@ func (h *Host) queue() *queue {
 // what takes it away.
 func (n *Network) queueUp(f *activeFault) (end func()) {
 	var ends []func()
-	n.each(f.On, func(h *Host) {
+	n.named(f.On).each(func(h *Host) {
 		q := &queue{free: f.Workers, backlog: f.Backlog}
 		h.mu.Lock()
 		h.queues = append(h.queues, q)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -105,16 +106,22 @@ func (n *Network) Launch(name string, replicas int, program Main) *Service {
 	}
 	s := &Service{net: n, name: name}
 	n.mu.Lock()
-	taken := n.services[name] != nil || n.hosts[name] != nil || name == registryHost
-	if !taken {
+	names := []string{name}
+	for i := range replicas {
+		names = append(names, name+"-"+strconv.Itoa(i+1))
+	}
+	taken := slices.IndexFunc(names, func(s string) bool {
+		return n.services[s] != nil || n.hosts[s] != nil || s == registryHost
+	})
+	if taken < 0 {
 		n.services[name] = s
-		for i := range replicas {
-			s.hosts = append(s.hosts, n.addHost(name+"-"+strconv.Itoa(i+1), name, program))
+		for _, host := range names[1:] {
+			s.hosts = append(s.hosts, n.addHost(host, name, program))
 		}
 	}
 	n.mu.Unlock()
-	if taken {
-		n.tb.Fatalf("transporttest: there is a service or host %q already", name)
+	if taken >= 0 {
+		n.tb.Fatalf("transporttest: service %q: there is a service or host %q already", name, names[taken])
 	}
 	for _, h := range s.hosts {
 		h.begin()

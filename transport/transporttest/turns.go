@@ -68,7 +68,6 @@ func (t *turns) give(instant int64) {
 type inTurn struct {
 	process *Process
 	next    http.RoundTripper
-	tells   bool // next reports its attempts itself
 }
 
 // turnTaken is the key of contexts of calls that have had their turn.

@@ -45,7 +45,7 @@ func (w *watcher) StartAttempt(ctx context.Context, _ *transport.Call, _ *transp
 	return ctx
 }
 
-func (w *watcher) EndAttempt(_ context.Context, c *transport.Call, a *transport.Attempt) {
+func (w *watcher) EndAttempt(ctx context.Context, c *transport.Call, a *transport.Attempt) {
 	n := w.process.host.net
 	replica := ""
 	if a.Instance != nil {
@@ -53,7 +53,7 @@ func (w *watcher) EndAttempt(_ context.Context, c *transport.Call, a *transport.
 	}
 	start := a.Start.Sub(n.start)
 	record := report.Attempt{
-		Client: w.process.host.name, Service: c.Service, Replica: replica, Kind: a.Kind.String(),
+		Client: w.process.host.name, Service: c.Service, Replica: replica, N: tells(ctx), Kind: a.Kind.String(),
 		Start: start, End: start + a.Duration, Status: a.Status, Err: class(a.Err), OK: a.Outcome == transport.Success,
 	}
 	if died, dead := w.process.death(); dead {
