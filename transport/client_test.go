@@ -274,7 +274,9 @@ func TestCallerWhoGivesUpIsNobodysFault(t *testing.T) {
 func TestCallersDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
-		f.start("slow", "a:1", func(_ http.ResponseWriter, _ *http.Request) { time.Sleep(time.Second) })
+		// None of 20 at once waits for a place, to be refused at that moment too.
+		places := transport.WithSettings(transport.ServerSettings{Limit: limit.Settings{Initial: 100}})
+		f.start("slow", "a:1", func(_ http.ResponseWriter, _ *http.Request) { time.Sleep(time.Second) }, places)
 		outcomes := &outcomes{}
 		c := f.client(transport.WithObserver(outcomes))
 		for range 100 {
