@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // delay takes as long for each job as if it were alone.
 type delay struct{ server *server }
@@ -18,7 +21,12 @@ func (v *server) stretched(d time.Duration) time.Duration {
 	if v.slow == 1 {
 		return d
 	}
-	return time.Duration(float64(d) * v.slow)
+	return nanoseconds(float64(d) * v.slow)
+}
+
+// nanoseconds returns d, or a time that no run reaches.
+func nanoseconds(d float64) time.Duration {
+	return time.Duration(min(d, math.MaxInt64/4))
 }
 
 // fifo has some workers, each with one job at a time, and a line in front.

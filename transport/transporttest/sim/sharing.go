@@ -86,7 +86,7 @@ func (s *sharing) aim() {
 	j := s.jobs[0]
 	s.next = j
 	left := math.Ceil(max(0, j.due-s.got) / s.speed())
-	a.plan(&j.end, s.since+time.Duration(left), j)
+	a.plan(&j.end, s.since+nanoseconds(left), j)
 }
 
 // happen is a turn of the neighbours.

@@ -538,6 +538,15 @@ func TestValidate(t *testing.T) {
 		"a distribution":  {func(c *sim.Config) { c.Network.Kind = "bell" }, "network: "},
 		"a load":          {func(c *sim.Config) { c.Load[0].Rate = -1 }, "load 0: "},
 		"a limit":         {func(c *sim.Config) { c.Servers[0].Limit = &limit.Settings{Min: -1} }, "min -1"},
+		"a huge factor": {func(c *sim.Config) {
+			c.Changes = []sim.Change{{Kind: sim.Slow, Service: "s", Factor: math.Inf(1)}}
+		}, "factor is +Inf"},
+		"an unread file": {func(c *sim.Config) {
+			c.Servers[0].Time = dist.Dist{Kind: dist.KindQuantiles, File: "q.csv"}
+		}, `file "q.csv" has not been read`},
+		"an unread replay": {func(c *sim.Config) {
+			c.Load[0] = load.Load{Client: "c", Service: "s", Kind: load.Replay, File: "log.txt"}
+		}, "file has not been read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := small(5, 10)
@@ -550,5 +559,26 @@ func TestValidate(t *testing.T) {
 	}
 	if err := small(5, 10).Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What takes next to for ever does not come round to taking no time.
+func TestNextToNoCores(t *testing.T) {
+	for name, slow := range map[string]func(*sim.Config){
+		"cores": func(c *sim.Config) { c.Servers[0].Cores = 1e-300 },
+		"factors": func(c *sim.Config) {
+			c.Servers[0].Kind = sim.Delay
+			for range 4 {
+				c.Changes = append(c.Changes, sim.Change{Kind: sim.Slow, Service: "s", Factor: 1e6})
+			}
+		},
+	} {
+		c := small(1, 10)
+		c.Servers[0].Kind, c.Servers[0].Time = sim.Sharing, dist.Constant(ms)
+		slow(&c)
+		r, err := sim.Run(t.Context(), c)
+		if err != nil || r.OK != 0 || r.Calls == 0 {
+			t.Errorf("%s: %v, %d of %d calls were OK, want none", name, err, r.OK, r.Calls)
+		}
 	}
 }

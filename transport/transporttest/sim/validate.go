@@ -15,6 +15,7 @@ const (
 	maxClients   = 1_000_000
 	maxServers   = 100_000
 	maxEndpoints = 100_000_000 // clients times servers
+	maxFactor    = 1e6
 )
 
 // Validate reports, joined, everything that is wrong with c.
@@ -44,6 +45,7 @@ func (c Config) Validate() error {
 	for i, l := range c.Load {
 		where := fmt.Sprintf("load %d", i)
 		v.join(where, l.Validate())
+		v.check(l.File == "" && l.Think.File == "", "%s: its file has not been read; see load.Load.Read", where)
 		v.check(slices.ContainsFunc(c.Clients, func(g Clients) bool { return g.Name == l.Client }),
 			"%s: there are no clients %q", where, l.Client)
 		v.check(slices.ContainsFunc(c.Servers, func(g Servers) bool { return g.Service == l.Service }),
@@ -73,6 +75,7 @@ func (v *validator) join(where string, err error) {
 func (v *validator) dist(where string, d dist.Dist) {
 	if !absent(d) {
 		v.join(where, d.Validate())
+		v.check(d.File == "", "%s: file %q has not been read; see dist.Dist.Load", where, d.File)
 	}
 }
 
@@ -108,7 +111,7 @@ func (v *validator) change(where string, h Change, servers []Servers) {
 	where += " (" + h.Kind + ")"
 	switch h.Kind {
 	case Slow:
-		v.check(h.Factor > 0, "%s: factor is %v, want more than 0", where, h.Factor)
+		v.check(h.Factor > 0 && h.Factor <= maxFactor, "%s: factor is %v, want more than 0 and at most %v", where, h.Factor, maxFactor)
 	case Fail:
 		v.check(h.Share > 0 && h.Share <= 1, "%s: share is %v, want above 0 to 1", where, h.Share)
 		v.check(h.Status >= 400 && h.Status <= 599, "%s: status is %d, want 400 to 599", where, h.Status)
