@@ -390,3 +390,22 @@ func (f *fatal) Fatal(args ...any) {
 	f.text = fmt.Sprint(args...)
 	runtime.Goexit()
 }
+
+// A server that cannot leave the registry is stopped all the same before it is
+// started again.
+func TestRestartInRegistryOutage(t *testing.T) {
+	skipIfShort(t)
+	leaktest.Check(t)
+	servers, targets := startAll(t, "pricing", 1)
+	sockets.Run(t, transporttest.Scenario{
+		Services: []transporttest.ServiceSpec{{Name: "pricing"}},
+		Loads:    []load.Load{{Client: "web", Service: "pricing", Kind: load.Constant, Rate: 10, For: 3500 * time.Millisecond, Timeout: time.Second}},
+		Faults: []transporttest.Fault{
+			{Kind: transporttest.RegistryOutage, On: "*", At: 100 * time.Millisecond},
+			{Kind: transporttest.Restart, On: "pricing-1", At: 200 * time.Millisecond, For: time.Second},
+		},
+	}, targets)
+	if got, want := servers[0].story(), "stop start"; got != want {
+		t.Errorf("done to the server: %q, want %q", got, want)
+	}
+}
