@@ -102,14 +102,9 @@ func (a *attempt) reply() {
 
 func (a *attempt) timedOut() {
 	k := a.call
-	now := k.caller.run.now
 	a.status, a.err, a.rest, a.shed = 0, report.ErrTimeout, 0, false
-	a.outcome = balance.Timeout
-	if now >= k.due && k.due > 0 {
-		a.outcome = balance.Cancelled // the caller gave up
-	} else {
-		a.retryable = now < k.deadline && k.stream.idempotent
-	}
+	a.outcome = balance.Timeout // if it was the caller's time, too
+	a.retryable = k.caller.run.now < k.deadline && k.stream.idempotent
 	a.over = true
 	k.caller.run.agenda.cancel(&a.transit)
 	if a.job != nil {

@@ -107,7 +107,7 @@ func (k *call) answered(a *attempt) {
 	}
 	k.status = a.status
 	switch {
-	case a.outcome == balance.Cancelled:
+	case a.err != "" && k.gone():
 		k.finish(context.Canceled, a.err)
 	case a.err != "" || a.status >= 500:
 		k.finish(errServer, a.err)
@@ -116,6 +116,9 @@ func (k *call) answered(a *attempt) {
 		k.finish(nil, a.err)
 	}
 }
+
+// gone reports whether the caller has given up.
+func (k *call) gone() bool { return k.due > 0 && k.caller.run.now >= k.due }
 
 // again decides whether another attempt follows, and after which wait. It pays
 // for the attempt from the budget.

@@ -582,3 +582,15 @@ func TestNextToNoCores(t *testing.T) {
 		}
 	}
 }
+
+// An endpoint that hangs is found out though the callers' own deadlines are
+// shorter than an attempt's, which the breakers are not told.
+func TestCallersDeadline(t *testing.T) {
+	c := small(5, 10)
+	c.Load[0].Timeout = 100 * ms
+	c.Changes = []sim.Change{{Kind: sim.Hang, Service: "s", Count: 1}}
+	r, err := sim.Run(t.Context(), c)
+	if err != nil || r.Ejected == 0 || r.Opened != 0 {
+		t.Errorf("%v, %d ejected and %d opened, want some and none", err, r.Ejected, r.Opened)
+	}
+}
