@@ -19,15 +19,24 @@ import (
 	"github.com/gabion-go/gabion/internal/leaktest"
 )
 
-// freeAddr returns a loopback address where nothing listens at this moment.
+// freeAddr returns a loopback address where nothing listens at this moment. Its
+// port is below those that systems give to who asks for any, so that no other
+// test is given it meanwhile.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		addr := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
+		tcp, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		udp, err := net.ListenPacket("udp", addr)
+		_ = tcp.Close()
+		if err == nil {
+			_ = udp.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // TestLateSeed starts nodes whose seed comes last.
