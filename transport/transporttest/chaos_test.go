@@ -22,6 +22,16 @@ func busy(p *transporttest.Process) http.Handler {
 	})
 }
 
+// certain are all kinds but RegistryOutage, after which calls may wait together
+// for a first answer: see the package comment.
+var certain = []transporttest.Kind{
+	transporttest.Latency, transporttest.Stall, transporttest.Reset, transporttest.Partition, transporttest.BlackHole,
+	transporttest.Refuse, transporttest.Drip, transporttest.Crash, transporttest.Restart, transporttest.Pause,
+	transporttest.CPU, transporttest.ClockJump, transporttest.Slow, transporttest.Status, transporttest.Panic,
+	transporttest.Cut, transporttest.Queue, transporttest.RegistryEmpty, transporttest.RegistryStale,
+	transporttest.RegistryDuplicate, transporttest.RegistryHalf,
+}
+
 // chaos runs three services with 20 faults of all kinds and returns the trace.
 func chaos(t *testing.T, seed uint64) []byte {
 	t.Helper()
@@ -37,6 +47,7 @@ func chaos(t *testing.T, seed uint64) []byte {
 			On:       append(names, "*"),
 			Links:    [][2]string{{"front", "leaf"}, {"front", "stock"}, {"web", "front"}, {"*", "leaf-1"}, {"front-1", "*"}},
 			Registry: []string{"leaf", "front", "*"},
+			Kinds:    certain,
 			Until:    9 * time.Second,
 		})...)
 		r := n.Run(

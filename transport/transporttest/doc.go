@@ -36,7 +36,9 @@
 // This holds as long as the programs under test are deterministic themselves:
 // they take their chance from [Process.Rand], and do not decide by the order in
 // which goroutines run at the same instant. Calls that one process begins at the
-// same instant are put in the order of their method and URL.
+// same instant are put in the order of their method and URL. One case is left to
+// chance: calls of a process that all wait for the registry's first answer go on
+// together when it comes.
 //
 // # Time
 //

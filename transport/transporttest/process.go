@@ -198,8 +198,15 @@ func (p *Process) Client(opts ...transport.ClientOption) *http.Client {
 // client does.
 func (p *Process) ClientOptions() []transport.ClientOption {
 	return []transport.ClientOption{
-		transport.WithDialer(p.Dial), transport.WithRand(p.Rand()), transport.WithObserver(newWatcher(p)),
+		transport.WithDialer(p.dialInTime), transport.WithRand(p.Rand()), transport.WithObserver(newWatcher(p)),
 	}
+}
+
+// dialInTime is Dial with the time limit of the client's own dialer.
+func (p *Process) dialInTime(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return p.Dial(ctx, network, addr)
 }
 
 // PlainClient returns a client of net/http, which calls hosts by name:

@@ -36,14 +36,15 @@ func (n *Network) Run(loads ...load.Load) *report.Report {
 
 // RunVia makes the calls of loads, each from the host that it names as its
 // client, and returns the report when the last is over. Their times count from
-// this call. One client is made for each host. A load that is not valid, or does not end by itself,
-// fails the test.
+// this call. One client is made for each process of a host: while a host is
+// down its calls fail, and when it is up again there is a new client. A load
+// that is not valid, or does not end by itself, fails the test.
 //
 // A call is OK when a response came whole and its status is below 500 and not
 // 429. Its latency counts from when it was meant to begin.
 func (n *Network) RunVia(via Via, loads ...load.Load) *report.Report {
 	n.tb.Helper()
-	processes, clients := map[string]*Process{}, map[string]http.RoundTripper{}
+	callers := map[string]*caller{}
 	var errs []error
 	for _, l := range loads {
 		if err := n.checkLoad(l); err != nil {
@@ -56,11 +57,11 @@ func (n *Network) RunVia(via Via, loads ...load.Load) *report.Report {
 	var wg sync.WaitGroup
 	now := n.Since()
 	for i, l := range loads {
-		if clients[l.Client] == nil {
-			processes[l.Client] = n.Host(l.Client).Process()
-			clients[l.Client] = via(processes[l.Client])
+		if callers[l.Client] == nil {
+			callers[l.Client] = &caller{host: n.Host(l.Client), via: via}
+			callers[l.Client].now()
 		}
-		g := &generator{net: n, load: l.WithDefaults(), number: i, began: now, process: processes[l.Client], client: clients[l.Client]}
+		g := &generator{net: n, load: l.WithDefaults(), number: i, began: now, caller: callers[l.Client]}
 		wg.Go(g.run)
 	}
 	wg.Wait()
@@ -85,12 +86,32 @@ func (n *Network) checkLoad(l load.Load) error {
 
 // generator makes the calls of one load.
 type generator struct {
-	net     *Network
-	load    load.Load
-	number  int
-	began   time.Duration // of the run
-	process *Process      // from which it calls
+	net    *Network
+	load   load.Load
+	number int
+	began  time.Duration // of the run
+	caller *caller
+}
+
+// caller is the client of a host: that of the process which runs there.
+type caller struct {
+	host *Host
+	via  Via
+
+	mu      sync.Mutex
+	process *Process
 	client  http.RoundTripper
+}
+
+// now returns the process and its client, which is made with the first call
+// from each process.
+func (c *caller) now() (*Process, http.RoundTripper) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.host.Process(); p != c.process {
+		c.process, c.client = p, c.via(p)
+	}
+	return c.process, c.client
 }
 
 // forever is an end that no run reaches.
@@ -146,14 +167,15 @@ func (g *generator) call(n int, at time.Duration) {
 		defer cancel()
 	}
 	g.net.turns.take(fmt.Sprintf("load %06d %09d", g.number, n))
-	attempts := newAttempts(g, n)
+	process, client := g.caller.now()
+	attempts := &attempts{generator: g, process: process, n: n}
 	var err error
-	record.Status, err = g.exchange(attempts.trace(context.WithValue(ctx, turnTaken{}, true)), n)
+	record.Status, err = g.exchange(attempts.trace(context.WithValue(ctx, turnTaken{}, true)), client, n)
 	if errors.Is(g.net.ctx.Err(), context.Canceled) {
 		return // the test is over
 	}
 	record.End = g.net.Since()
-	if died, dead := g.process.death(); dead {
+	if died, dead := process.death(); dead {
 		record.End, record.Status, err = max(record.Start, died), 0, ErrCrashed
 	}
 	record.Err = class(err)
@@ -170,7 +192,7 @@ func pathOf(path string) string {
 }
 
 // exchange sends the request and reads the whole response.
-func (g *generator) exchange(ctx context.Context, n int) (status int, err error) {
+func (g *generator) exchange(ctx context.Context, client http.RoundTripper, n int) (status int, err error) {
 	l := g.load
 	var body io.Reader
 	if l.Body != "" {
@@ -187,7 +209,7 @@ func (g *generator) exchange(ctx context.Context, n int) (status int, err error)
 		}
 		req.Header.Set(k, v)
 	}
-	resp, err := g.client.RoundTrip(req)
+	resp, err := client.RoundTrip(req)
 	if err != nil {
 		return 0, err
 	}
@@ -201,6 +223,7 @@ func (g *generator) exchange(ctx context.Context, n int) (status int, err error)
 // A client of gabion also tells its attempts itself, with their outcome.
 type attempts struct {
 	generator *generator
+	process   *Process // that makes them
 	n         int
 
 	mu   sync.Mutex
@@ -210,8 +233,6 @@ type attempts struct {
 
 // attemptsOf is the key of a context for the attempts of its call.
 type attemptsOf struct{}
-
-func newAttempts(g *generator, n int) *attempts { return &attempts{generator: g, n: n} }
 
 func (a *attempts) trace(ctx context.Context) context.Context {
 	ctx = context.WithValue(ctx, attemptsOf{}, a)
@@ -232,7 +253,7 @@ func tells(ctx context.Context) (n int) {
 }
 
 func (a *attempts) begin(hostport string) {
-	if a.generator.process.over() {
+	if a.process.over() {
 		return // it never left
 	}
 	a.mu.Lock()

@@ -74,6 +74,9 @@ func (w *watcher) StartService(s transport.ServiceState) func() {
 	w.mu.Unlock()
 	link := w.process.host.name + ">" + s.Name
 	return s.Breaker.Subscribe(func(e breaker.Event) {
+		if w.process.over() {
+			return
+		}
 		w.process.host.net.rec.Event(report.Event{
 			At: e.At.Sub(w.process.host.net.start), Kind: report.Breaker, Subject: link, Detail: e.To.String(),
 		})
