@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -339,6 +340,22 @@ func TestNextToNoCores(t *testing.T) {
 	})
 }
 
+// A latency that is as long as can be does not come round to none.
+func TestLongestLatency(t *testing.T) {
+	transporttest.Test(t, func(t *testing.T, n *transporttest.Network) {
+		client, server := meet(t, n)
+		for range 3 {
+			n.Fault(transporttest.Fault{Kind: transporttest.Latency, Latency: dist.Constant(math.MaxInt64), From: "web", To: "server"})
+		}
+		time.Sleep(time.Second)
+		send(t, client, "hello")
+		_ = server.SetReadDeadline(time.Now().Add(time.Hour))
+		if got, err := server.Read(make([]byte, 10)); !isTimeout(err) {
+			t.Errorf("read %d bytes, %v, want a timeout", got, err)
+		}
+	}, transporttest.WithLatency(dist.Constant(time.Millisecond)))
+}
+
 // What cannot be, or would do nothing, is said.
 func TestMisuse(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -375,6 +392,12 @@ func TestMisuse(t *testing.T) {
 		"host everyone": {
 			do:   func(n *transporttest.Network) { n.Host("*") },
 			want: `host "*": that means something else`,
+		},
+		"for ever": {
+			do: func(n *transporttest.Network) {
+				n.Fault(transporttest.Fault{Kind: transporttest.Pause, On: "hello", For: math.MaxInt64})
+			},
+			want: "want 100 years at most; for 0s is until the end",
 		},
 		"crash of the registry": {
 			do: func(n *transporttest.Network) {

@@ -259,6 +259,9 @@ func (f Fault) Validate() error {
 	if f.At < 0 || f.For < 0 {
 		bad("at %v, for %v: must not be negative", f.At, f.For)
 	}
+	if f.At > longest || f.For > longest {
+		bad("at %v, for %v: want 100 years at most; for 0s is until the end", f.At, f.For)
+	}
 	if !(f.Probability >= 0 && f.Probability <= 1) {
 		bad("probability %v: want 0 to 1", f.Probability)
 	}
@@ -280,6 +283,9 @@ func (f Fault) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// longest is a time that no run reaches, and of which sums do not overflow.
+const longest = 100 * 365 * 24 * time.Hour
 
 // joins reports whether faults of this kind can fall upon a link with these ends:
 // of those to the registry only whether they get through counts.

@@ -62,7 +62,7 @@ func (r *route) fate(now time.Time) fate {
 		switch a.Kind {
 		case Latency:
 			if happens(0) {
-				f.delay += a.Latency.At(r.draw("fault latency", at, a.number))
+				f.delay = min(longest, f.delay+min(longest, a.Latency.At(r.draw("fault latency", at, a.number))))
 			}
 		case Stall:
 			pause := firstResend
@@ -91,7 +91,7 @@ func (r *route) draw(what string, numbers ...uint64) float64 {
 // latency is that of the healthy link; within a host it is a tenth of it. A
 // fraction of a microsecond tells apart what would arrive at one instant.
 func (r *route) latency(at uint64) time.Duration {
-	d := r.net.cfg.latency.At(r.draw("latency", at))
+	d := min(longest, r.net.cfg.latency.At(r.draw("latency", at)))
 	if r.from == r.to {
 		d /= 10
 	}
