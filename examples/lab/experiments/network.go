@@ -6,17 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gabion-go/gabion/discovery"
-	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/transporttest"
 	"github.com/gabion-go/gabion/transport/transporttest/bubble"
 	"github.com/gabion-go/gabion/transport/transporttest/report"
@@ -45,16 +42,6 @@ func stopping(ctx context.Context, via transporttest.Via) transporttest.Via {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-// withDialLimit bounds the time of a connection as the client's own dialer
-// does.
-func withDialLimit(p *transporttest.Process) transport.ClientOption {
-	return transport.WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		return p.Dial(ctx, network, addr)
-	})
-}
 
 // rotation is what many write around net/http: the instances that the registry
 // lists, one after the other, one try.

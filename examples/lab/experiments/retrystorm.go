@@ -159,7 +159,7 @@ func (s *storm) relay(p *transporttest.Process, next string) http.Handler {
 
 func (s *storm) client(p *transporttest.Process, service string) http.RoundTripper {
 	if s.policy == whole {
-		return p.Client(withDialLimit(p)).Transport
+		return p.Client().Transport
 	}
 	return &persistent{next: newRotation(p, service), tries: triesAHop[s.policy], timeout: 2 * time.Second}
 }

@@ -112,7 +112,7 @@ func (o *rollout) runOn(ctx context.Context, n *transporttest.Network) *report.R
 
 func (o *rollout) client(p *transporttest.Process) http.RoundTripper {
 	if o.policy == whole {
-		return p.Client(withDialLimit(p)).Transport
+		return p.Client().Transport
 	}
 	return newRotation(p, "orders")
 }

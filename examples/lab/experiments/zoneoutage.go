@@ -121,7 +121,7 @@ func (z *zoneRun) death(host string) transporttest.Fault {
 
 func (z *zoneRun) client(p *transporttest.Process) http.RoundTripper {
 	policy := client(z.policy, zonePatience)
-	return p.Client(transport.WithPolicy(policy), withDialLimit(p)).Transport
+	return p.Client(transport.WithPolicy(policy)).Transport
 }
 
 // loads are the clients of all zones; that of the dead one is silent with it.
