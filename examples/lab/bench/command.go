@@ -109,7 +109,7 @@ func newFlags(o *options) *flag.FlagSet {
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
 	flags.Uint64Var(&o.seed, "seed", 1, "`number` that everything random follows from")
-	flags.StringVar(&o.policy, "policy", "", "run only these policies, `names` apart by commas")
+	flags.StringVar(&o.policy, "policy", "", "run only these policies, `names` separated by commas")
 	flags.StringVar(&o.format, "format", "text", "of the result: `text`, json or svg")
 	flags.BoolVar(&o.quick, "quick", false, "a short form of the experiment: a look, not a measurement")
 	return flags

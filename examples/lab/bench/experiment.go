@@ -72,7 +72,7 @@ type Published struct {
 	Source string
 }
 
-// pick returns the policies that list names, apart by commas, in the order of
+// pick returns the policies that list names, separated by commas, in the order of
 // the experiment; all for an empty list.
 func (e *Experiment) pick(list string) ([]string, error) {
 	if list == "" {
