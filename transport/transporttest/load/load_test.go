@@ -81,7 +81,7 @@ func TestValidate(t *testing.T) {
 		change func(*load.Load)
 		want   []string
 	}{
-		"required":      {func(l *load.Load) { l.Client, l.Service = "", "" }, []string{"client: is missing", "service: is missing"}},
+		"required":      {func(l *load.Load) { l.Client, l.Service = "", "" }, []string{"client is missing", "service is missing"}},
 		"request":       {func(l *load.Load) { l.Method, l.Path = "G T", "x" }, []string{`method "G T"`, `path "x"`}},
 		"header":        {func(l *load.Load) { l.Header = map[string]string{"a b": "", "C": "x\ny"} }, []string{`header "a b"`, `header "C"`}},
 		"kind":          {func(l *load.Load) { l.Kind = "flood" }, []string{`kind "flood": want poisson`}},

@@ -72,10 +72,10 @@ func (l Load) validateRequest() error {
 		errs = append(errs, fmt.Errorf("load: "+format, args...))
 	}
 	if l.Client == "" {
-		bad("client: is missing; name the host that calls")
+		bad("client is missing: name the host that calls")
 	}
 	if l.Service == "" {
-		bad("service: is missing; name what is called")
+		bad("service is missing: name what is called")
 	}
 	if !token(l.Method) {
 		bad("method %.40q: want a method such as GET", l.Method)
