@@ -288,11 +288,11 @@ func (f *flow) full() time.Duration {
 
 // String lists what was let through in each step, in thousands.
 func (f *flow) String() string {
-	var b strings.Builder
-	for _, n := range f.admitted {
-		fmt.Fprintf(&b, " %.3g", float64(n)/1000)
+	steps := make([]string, len(f.admitted))
+	for i, n := range f.admitted {
+		steps[i] = fmt.Sprintf("%.3g", float64(n)/1000)
 	}
-	return b.String()
+	return strings.Join(steps, " ")
 }
 
 func (c *crowd) row(policy string) bench.Row {
