@@ -65,7 +65,7 @@ func chaos(t *testing.T, seed uint64) []byte {
 // TestChaosIsDeterministic runs all kinds of faults at random, each seed on one
 // processor and on two.
 func TestChaosIsDeterministic(t *testing.T) {
-	seeds := 40
+	seeds := 20
 	if testing.Short() {
 		seeds = 3
 	}

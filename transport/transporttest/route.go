@@ -81,8 +81,11 @@ func (r *route) fate(now time.Time) fate {
 	return f
 }
 
-// stagger tells apart what many routes would do at one instant.
-func (r *route) stagger() time.Duration { return time.Duration(1 + r.name%1000) }
+// stagger tells apart, by up to 100 µs, what many routes would do at one
+// instant.
+func (r *route) stagger() time.Duration {
+	return time.Duration(1 + r.name%uint64(100*time.Microsecond))
+}
 
 func (r *route) draw(what string, numbers ...uint64) float64 {
 	return random.Unit(random.Hash(r.name, what, numbers...))

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -138,7 +139,8 @@ func (s *serving) thaw(ctx context.Context) bool {
 		}
 		select {
 		case <-thawed:
-			time.Sleep(time.Duration(1 + s.request%1000)) // one after the other
+			// One after the other, whoever wakes first.
+			s.process.host.net.turns.take(fmt.Sprintf("%s %x", s.process.host.name, s.request))
 		case <-ctx.Done():
 			return false
 		}
