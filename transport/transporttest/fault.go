@@ -148,6 +148,9 @@ func (f Fault) String() string {
 	if f.Status != 0 {
 		fmt.Fprintf(&b, " %d", f.Status)
 	}
+	if f.Silent {
+		b.WriteString(" silently")
+	}
 	if f.Probability != 0 {
 		fmt.Fprintf(&b, " %.3g%%", 100*f.Probability)
 	}

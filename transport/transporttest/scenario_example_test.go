@@ -81,8 +81,8 @@ func ExampleReadScenario() {
 	}
 	// Output:
 	// 100 of 100 answered
-	// 2s crash pricing-2
 	// 2s fault pricing-2 (crash pricing-2 at 2s for 3s)
+	// 2s crash pricing-2
 	// 5s heal pricing-2 (crash pricing-2 at 2s for 3s)
 	// 5s restart pricing-2
 }

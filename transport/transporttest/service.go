@@ -81,9 +81,10 @@ func WithDrain(delay, shutdown time.Duration) ServiceOption {
 }
 
 // Serve starts a service of some replicas: hosts name-1, name-2 and so on, on
-// each of them a process whose handler make returns and that registers itself
-// once it listens. make is called again, with a new process, when one has been
-// restarted. It returns when all are listening and registered.
+// each of them a process that serves what newHandler returns, and registers
+// itself once it listens. newHandler is called again, with the new process,
+// when one has been restarted. Serve returns when all are listening and
+// registered.
 func (n *Network) Serve(name string, replicas int, newHandler func(*Process) http.Handler, opts ...ServiceOption) *Service {
 	n.tb.Helper()
 	cfg := serviceConfig{drain: 2 * time.Second, shutdown: 15 * time.Second}

@@ -68,16 +68,16 @@ type Served struct {
 
 // The kinds of events. A recorder takes others too.
 const (
-	Fault   = "fault"   // begins, until Heal with the same Subject and Detail
-	Heal    = "heal"    // ends a Fault
-	Breaker = "breaker" // changed its state to Detail
-	Eject   = "eject"   // an endpoint is left out
-	Return  = "return"  // of an ejected endpoint
-	Join    = "join"    // of an endpoint
-	Leave   = "leave"   // of an endpoint
-	Crash   = "crash"   // of a host, until Restart
-	Restart = "restart" // of a host
-	Panic   = "panic"   // so few endpoints are left that all are used
+	Fault   = "fault"      // begins, until Heal with the same Subject and Detail
+	Heal    = "heal"       // ends a Fault
+	Breaker = "breaker"    // changed its state to Detail
+	Eject   = "eject"      // an endpoint is left out
+	Return  = "return"     // of an ejected endpoint
+	Join    = "join"       // of an endpoint
+	Leave   = "leave"      // of an endpoint
+	Crash   = "crash"      // of a host, until Restart
+	Restart = "restart"    // of a host
+	Panic   = "panic-mode" // so few endpoints are left that all are used
 )
 
 // Event is something that happened once.

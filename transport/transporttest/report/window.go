@@ -69,8 +69,16 @@ func (d *data) of(service name, w window) bool {
 	return w.service == "" || d.names[service] == w.service
 }
 
+// compareEvents orders events by time; at one time a cause comes before what it
+// brings about.
 func compareEvents(a, b Event) int {
-	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Detail, b.Detail))
+	rank := func(e Event) int {
+		if e.Kind == Fault || e.Kind == Heal {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Detail, b.Detail))
 }
 
 // countSeconds returns how many seconds it takes until all calls, attempts and
