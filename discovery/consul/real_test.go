@@ -48,6 +48,10 @@ func openReal(t *testing.T, s *consultest.Server, conf consul.Config) *consul.Ba
 	return b
 }
 
+// soon is the limit for what comes with the next attempt at something, which is
+// up to maxBackoff, 4 s, away, and then takes as long as a busy machine needs.
+const soon = 20 * time.Second
+
 // eventually waits for what must come true within limit.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
@@ -96,9 +100,9 @@ func TestRealReadiness(t *testing.T) {
 
 			if check == consul.CheckHTTP { // Consul's own look counts
 				target.ready.Store(false)
-				eventually(t, 5*time.Second, "critical", func() bool { return passing(t, s, in.Service) == 0 })
+				eventually(t, soon, "critical", func() bool { return passing(t, s, in.Service) == 0 })
 				target.ready.Store(true)
-				eventually(t, 5*time.Second, "passing again", func() bool { return passing(t, s, in.Service) == 1 })
+				eventually(t, soon, "passing again", func() bool { return passing(t, s, in.Service) == 1 })
 			}
 			if err := r.Deregister(t.Context()); err != nil {
 				t.Error(err)
@@ -139,7 +143,7 @@ func TestRealIndependence(t *testing.T) {
 	b := openReal(t, s, consul.Config{TTL: duration.Duration(3 * time.Second)})
 	x := register(t, b, discovery.Instance{ID: "x", Service: "x", Addr: "127.0.0.1:1"}, nil)
 	register(t, b, discovery.Instance{ID: "y", Service: "y", Addr: "127.0.0.1:2"}, nil)
-	eventually(t, 2*time.Second, "both", func() bool { return passing(t, s, "x")+passing(t, s, "y") == 2 })
+	eventually(t, soon, "both", func() bool { return passing(t, s, "x")+passing(t, s, "y") == 2 })
 	if err := x.Deregister(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +168,7 @@ func TestRealRestart(t *testing.T) {
 		name := "web-" + string(check)
 		b := openReal(t, s, consul.Config{Check: check})
 		r := register(t, b, discovery.Instance{ID: name, Service: name, Addr: target.addr}, nil)
-		eventually(t, 5*time.Second, "an error without Consul", func() bool { return r.Err() != nil })
+		eventually(t, soon, "an error without Consul", func() bool { return r.Err() != nil })
 		services = append(services, name)
 		watchers = append(watchers, watch(t, reader, name))
 	}
@@ -186,7 +190,7 @@ func TestRealRestart(t *testing.T) {
 	if err := s.API().Agent().ServiceRegister(&api.AgentServiceRegistration{ID: "new", Name: services[0], Address: "127.0.0.1", Port: 9}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 2*time.Second, "change after the restart", func() bool { return strings.Contains(watchers[0].addrs(), "127.0.0.1:9") })
+	eventually(t, soon, "change after the restart", func() bool { return strings.Contains(watchers[0].addrs(), "127.0.0.1:9") })
 }
 
 // The agent removed the instance, as it does with what was critical for too
@@ -202,11 +206,11 @@ func TestRealReaped(t *testing.T) {
 			services, err := s.API().Agent().Services()
 			return err == nil && services[name] != nil
 		}
-		eventually(t, 2*time.Second, name, registered)
+		eventually(t, soon, name, registered)
 		if err := s.API().Agent().ServiceDeregister(name); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 6*time.Second, name+" again", registered)
+		eventually(t, soon, name+" again", registered)
 	}
 }
 
@@ -217,7 +221,7 @@ func TestRealHangs(t *testing.T) {
 	b := openReal(t, s, consul.Config{TTL: duration.Duration(2 * time.Second)})
 	r := register(t, b, web1, nil)
 	w := watch(t, b, "web")
-	eventually(t, 2*time.Second, "registered", func() bool { return w.addrs() == web1.Addr })
+	eventually(t, soon, "registered", func() bool { return w.addrs() == web1.Addr })
 	s.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
@@ -248,7 +252,7 @@ func TestRealTokenReplaced(t *testing.T) {
 	b := openReal(t, s, consul.Config{TokenFile: file, TTL: duration.Duration(3 * time.Second)})
 	r := register(t, b, web1, nil)
 	w := watch(t, b, "web")
-	eventually(t, 5*time.Second, "registered", func() bool { return w.addrs() == web1.Addr })
+	eventually(t, soon, "registered", func() bool { return w.addrs() == web1.Addr })
 
 	if _, err := s.API().ACL().TokenDelete(old.AccessorID, nil); err != nil {
 		t.Fatal(err)
@@ -262,13 +266,13 @@ func TestRealTokenReplaced(t *testing.T) {
 		t.Errorf("without a valid token the list is %q, want the last to stand", got)
 	}
 	writeFile(t, file, newToken(t, s, "new").SecretID)
-	took := eventually(t, 5*time.Second, "the new token", func() bool { return r.Err() == nil && passing(t, s, "web") == 1 })
+	took := eventually(t, soon, "the new token", func() bool { return r.Err() == nil && passing(t, s, "web") == 1 })
 	t.Logf("new token in use after %v", took)
 	// The watch uses it too.
 	if err := s.API().Agent().ServiceRegister(&api.AgentServiceRegistration{ID: "web-2", Name: "web", Address: "127.0.0.1", Port: 9}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "a change seen with the new token", func() bool { return strings.Contains(w.addrs(), "127.0.0.1:9") })
+	eventually(t, soon, "a change seen with the new token", func() bool { return strings.Contains(w.addrs(), "127.0.0.1:9") })
 	if err := r.Deregister(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -283,7 +287,7 @@ func TestRealFiltered(t *testing.T) {
 	}
 	token := makeToken(t, s, "no nodes", `service "web" { policy = "read" }`)
 	w := watch(t, openReal(t, s, consul.Config{Token: token.SecretID}), "web")
-	eventually(t, 5*time.Second, "an error", func() bool { _, errs := w.counts(); return errs > 0 })
+	eventually(t, soon, "an error", func() bool { _, errs := w.counts(); return errs > 0 })
 	if lists, _ := w.counts(); lists != 0 {
 		t.Errorf("%d lists, want none", lists)
 	}
@@ -310,7 +314,7 @@ func TestRealPermissionLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			token := newToken(t, s, name)
 			w := watch(t, openReal(t, s, consul.Config{Token: token.SecretID, Wait: duration.Duration(2 * time.Second)}), "web")
-			eventually(t, 5*time.Second, "a list", func() bool { return w.addrs() == "127.0.0.1:9" })
+			eventually(t, soon, "a list", func() bool { return w.addrs() == "127.0.0.1:9" })
 			time.Sleep(time.Second) // so that a query blocks
 			if err := lose(token); err != nil {
 				t.Fatal(err)
@@ -333,15 +337,15 @@ func TestRealNodeHealth(t *testing.T) {
 	b := openReal(t, s, consul.Config{})
 	register(t, b, web1, nil)
 	w := watch(t, b, "web")
-	eventually(t, 5*time.Second, "registered", func() bool { return w.addrs() == web1.Addr })
+	eventually(t, soon, "registered", func() bool { return w.addrs() == web1.Addr })
 	if err := s.API().Agent().EnableNodeMaintenance("test"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "in maintenance", func() bool { return w.addrs() == "" })
+	eventually(t, soon, "in maintenance", func() bool { return w.addrs() == "" })
 	if err := s.API().Agent().DisableNodeMaintenance(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "out of maintenance", func() bool { return w.addrs() == web1.Addr })
+	eventually(t, soon, "out of maintenance", func() bool { return w.addrs() == web1.Addr })
 }
 
 func newToken(t *testing.T, s *consultest.Server, name string) *api.ACLToken {
