@@ -154,7 +154,7 @@ func TestDripEndsForWhatWaits(t *testing.T) {
 				t.Errorf("%d bytes more after %v, want %v", want.bytes, got, want.after)
 			}
 		}
-		if n, err := client.Read(make([]byte, 1)); err != io.EOF {
+		if n, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("read %d bytes more, %v, want the end", n, err)
 		}
 	})

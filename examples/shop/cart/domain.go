@@ -245,7 +245,7 @@ func firstOrder(a, b *Order) *Order {
 // Equal reports whether c and o know the same.
 func (c Cart) Equal(o Cart) bool {
 	return c.ID == o.ID && c.Created == o.Created && maps.Equal(c.Entries, o.Entries) &&
-		maps.EqualFunc(c.Recent, o.Recent, func(a, b Keyed) bool { return maps.Equal(a, b) }) &&
+		maps.EqualFunc(c.Recent, o.Recent, maps.Equal) &&
 		(c.Order == nil) == (o.Order == nil) && (c.Order == nil || c.Order.ID == o.Order.ID)
 }
 

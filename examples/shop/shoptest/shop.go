@@ -75,7 +75,7 @@ func memoryDir(tb testing.TB) string {
 	if _, err := os.Stat(where); err != nil {
 		where = ""
 	}
-	dir, err := os.MkdirTemp(where, "gabion-shoptest-")
+	dir, err := os.MkdirTemp(where, "gabion-shoptest-") //nolint:usetesting // TempDir is on a disk
 	if err != nil {
 		tb.Fatal(err)
 	}
