@@ -49,12 +49,7 @@ func Explore(t *testing.T, seeds int, scenario func(seed uint64) Scenario, check
 			t.Fatalf("the scenario of seed %d: %v", seed, err)
 		}
 		err := fails(s)
-		if err == nil {
-			return
-		}
-		t.Error(failure(name, seed, err))
-		if !cfg.shrink {
-			t.Log(shrinkHint)
+		if !cfg.tell(t, name, seed, err) {
 			return
 		}
 		shrinker := newShrinker(t, err)

@@ -53,12 +53,7 @@ func Seeds(t *testing.T, count int, faults func(seed uint64) []Fault, f func(tb 
 			})
 		}
 		err := fails(planned)
-		if err == nil {
-			return
-		}
-		t.Error(failure(name, seed, err))
-		if !cfg.shrink {
-			t.Log(shrinkHint)
+		if !cfg.tell(t, name, seed, err) {
 			return
 		}
 		s := newShrinker(t, err)
@@ -68,6 +63,20 @@ func Seeds(t *testing.T, count int, faults func(seed uint64) []Fault, f func(tb 
 }
 
 const shrinkHint = "with " + ShrinkVariable + "=1 the smallest part of it that fails is looked for, too"
+
+// tell fails the test of a seed if err is not nil, and reports whether the
+// smallest part that fails is to be looked for.
+func (c *runConfig) tell(t *testing.T, name string, seed uint64, err error) bool {
+	t.Helper()
+	if err == nil {
+		return false
+	}
+	t.Error(failure(name, seed, err))
+	if !c.shrink {
+		t.Log(shrinkHint)
+	}
+	return c.shrink
+}
 
 // overSeeds calls try with the seeds 1 to count, or the one that GABION_SEED
 // says, each in a subtest.
