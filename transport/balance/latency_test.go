@@ -31,7 +31,8 @@ func shares(t *testing.T, b *balance.Balancer, calls int, end func(i int) balanc
 func ewma(t *testing.T, n int, f func(t *testing.T, b *balance.Balancer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f(t, newBalancer(t, balance.Policy{SlowStart: -1}, n, balance.WithRand(random.New(1))))
+		f(t, newBalancer(t, balance.Policy{SlowStart: -1, Ejection: balance.Ejection{Disabled: true}}, n,
+			balance.WithRand(random.New(1))))
 	})
 }
 
