@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"cmp"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -27,12 +26,19 @@ type Balancer struct {
 	timed atomic.Int64 // until then rests, slow starts or failure rates matter; 0: no more
 	due   atomic.Int64 // when the next call is to be risked on one left out; 0: none is
 
-	mu     sync.Mutex
-	policy Policy
-	picker Picker
-	byKey  map[string]*Endpoint
-	all    []*Endpoint
-	filled bool // there has been a list that was not empty
+	mu         sync.Mutex
+	policy     Policy
+	caller     Caller
+	peers      peers
+	list       []discovery.Instance // the last one
+	all        []*Endpoint          // those of list that are used, in its order
+	byKey      map[string]*Endpoint
+	generation uint64                    // counts how often all was made
+	filled     bool                      // there has been a list that was not empty
+	remembered map[string]*Endpoint      // that have left lately
+	counters   map[string]*atomic.Uint64 // of the sets that take turns
+
+	nextCounters map[string]*atomic.Uint64 // of the view that is being made
 
 	events     []func()
 	delivering bool
@@ -71,34 +77,46 @@ func New(p Policy, opts ...Option) (*Balancer, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Balancer{policy: p.WithDefaults(), byKey: map[string]*Endpoint{}, epoch: time.Now()}
+	b := &Balancer{
+		policy: p.WithDefaults(), epoch: time.Now(),
+		byKey: map[string]*Endpoint{}, remembered: map[string]*Endpoint{},
+	}
 	for _, o := range opts {
 		o.apply(b)
 	}
 	if b.rand == nil {
 		b.rand = random.Runtime
 	}
-	b.picker = newPicker(b.policy.Name, b.rand)
-	b.view.Store(b.newView(0))
+	b.view.Store(b.newView())
 	return b, nil
 }
 
 // now returns the nanoseconds since the balancer began, never 0.
 func (b *Balancer) now() int64 { return int64(time.Since(b.epoch)) + 1 }
 
-// Pick chooses the endpoint of one attempt and counts it as in flight there
-// until [Endpoint.Done]. It returns none of tried while there is another
+// Pick is [Balancer.PickFor] for a call of which nothing is known but where it
+// was sent before.
+func (b *Balancer) Pick(tried []*Endpoint) (*Endpoint, error) {
+	return b.PickFor(&Call{Tried: tried})
+}
+
+// PickFor chooses the endpoint of one attempt and counts it as in flight there
+// until [Endpoint.Done]. It returns none of c.Tried while there is another
 // candidate, even if that one rests. Endpoints that are left out are no
 // candidates. The error is [ErrNoInstances].
-func (b *Balancer) Pick(tried []*Endpoint) (*Endpoint, error) {
+func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 	v := b.view.Load()
-	if len(v.active) == 0 {
+	g := v.base
+	if v.splits != nil {
+		g = v.group(b, c)
+	}
+	if len(g.set.active) == 0 {
 		return nil, ErrNoInstances
 	}
 	now := b.clock(v)
-	e := b.risk(v, tried)
+	e := b.risk(v, g, c.Tried)
 	if e == nil {
-		e = choose(v, now, tried)
+		e = b.choose(v, g, now, c.Tried)
 	}
 	e.inflight.Add(1)
 	if e.waiting.Add(1) == 1 && now != 0 {
@@ -107,12 +125,36 @@ func (b *Balancer) Pick(tried []*Endpoint) (*Endpoint, error) {
 	return e, nil
 }
 
-func choose(v *view, now int64, tried []*Endpoint) *Endpoint {
-	c := newCandidates(v, now, tried)
-	if i := v.picker.Pick(c); i >= 0 {
-		e := v.active[i]
-		if len(tried) == 0 && c.now == 0 || c.fit(e, tried) == fitWell {
-			return e
+// choose picks from the part of g that the call should stay in, or else from
+// all of it, or else from whatever there is: an untried endpoint is worth more
+// than the right zone or version.
+func (b *Balancer) choose(v *view, g *group, now int64, tried []*Endpoint) *Endpoint {
+	at := g.local(b)
+	e, fit := at.choose(now, tried)
+	if fit == fitWell || at == v.base.set {
+		return e
+	}
+	for _, wider := range []*set{g.set, v.base.set} {
+		if wider == at {
+			continue
+		}
+		if e2, fit2 := wider.choose(now, tried); fit2 > fit {
+			e, fit = e2, fit2
+		}
+	}
+	return e
+}
+
+// choose picks an endpoint of s, and tells how well it fits.
+func (s *set) choose(now int64, tried []*Endpoint) (*Endpoint, int) {
+	c := newCandidates(s, now, tried)
+	if i := s.picker.Pick(c); i >= 0 {
+		e := s.active[i]
+		if len(tried) == 0 && now == 0 {
+			return e, fitWell
+		}
+		if fit := c.fit(e, tried); fit == fitWell {
+			return e, fit
 		}
 	}
 	return c.search(tried)
@@ -136,68 +178,6 @@ func (b *Balancer) clock(v *view) int64 {
 	return 0
 }
 
-// Update makes list the endpoints. An endpoint with an ID and address that were
-// there before keeps everything that was learnt about it, and a list that says
-// nothing new changes nothing. An ID at a new address is a process that has been
-// restarted: a new Endpoint, which inherits only how often it was ejected. One
-// that is gone gets no new calls; those in flight there go on. Of instances with
-// the same ID the first counts; an empty ID stands for the address.
-//
-// Update keeps list, which must not be changed afterwards.
-func (b *Balancer) Update(list []discovery.Instance) {
-	b.mu.Lock()
-	defer b.deliver()
-	defer b.mu.Unlock()
-	now := b.now()
-	old := b.all
-	b.all, b.byKey = b.merge(list, now)
-	for _, e := range old {
-		if b.byKey[e.key()] != e {
-			e.drained.Store(true)
-			b.tell(b.observer.Departed, e)
-		}
-	}
-	b.filled = b.filled || len(b.all) > 0
-	b.refresh(now)
-}
-
-// merge finds or makes the endpoints of list.
-func (b *Balancer) merge(list []discovery.Instance, now int64) ([]*Endpoint, map[string]*Endpoint) {
-	all := make([]*Endpoint, 0, len(list))
-	byKey := make(map[string]*Endpoint, len(list))
-	for i := range list {
-		in := &list[i]
-		key := cmp.Or(in.ID, in.Addr)
-		if byKey[key] != nil {
-			continue
-		}
-		e := b.byKey[key]
-		if e == nil || e.Addr() != in.Addr {
-			e = b.arrive(in, e, now)
-		}
-		e.instance.Store(in)
-		e.drained.Store(in.Weight < 0)
-		byKey[key] = e
-		all = append(all, e)
-	}
-	return all, byKey
-}
-
-// arrive makes the endpoint of an instance that was not there before, or was
-// at another address. All of a first list start at once.
-func (b *Balancer) arrive(in *discovery.Instance, before *Endpoint, now int64) *Endpoint {
-	e := &Endpoint{balancer: b}
-	e.instance.Store(in)
-	if before != nil {
-		e.ejections, e.returned = before.ejections, now
-	}
-	if b.filled {
-		b.startSlowly(e, now)
-	}
-	b.tell(b.observer.Joined, e)
-	return e
-}
-
 // SetPolicy changes the policy from the next pick on. What was learnt about
 // endpoints stays. The error joins everything that is wrong with p, and then
 // nothing changes.
@@ -210,7 +190,6 @@ func (b *Balancer) SetPolicy(p Policy) error {
 	defer b.deliver()
 	defer b.mu.Unlock()
 	if p.Name != b.policy.Name {
-		b.picker = newPicker(p.Name, b.rand)
 		for _, e := range b.all {
 			e.busySince.Store(0) // from when the time was last looked at
 		}
@@ -224,7 +203,7 @@ func (b *Balancer) SetPolicy(p Policy) error {
 			}
 		}
 	}
-	b.refresh(now)
+	b.rebuild(now)
 	return nil
 }
 
@@ -233,7 +212,7 @@ func (b *Balancer) SetPolicy(p Policy) error {
 func (b *Balancer) Endpoints() []*Endpoint { return b.view.Load().all }
 
 // Stats counts the endpoints by state.
-func (b *Balancer) Stats() Stats { return b.view.Load().stats }
+func (b *Balancer) Stats() Stats { return b.view.Load().base.stats }
 
 // jitter returns d plus up to part of it, at random.
 func (b *Balancer) jitter(d time.Duration, part float64) time.Duration {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
@@ -60,5 +61,18 @@ func BenchmarkPickTroubled(b *testing.B) {
 			b.Fatal(err)
 		}
 		e.Done(balance.Result{})
+	}
+}
+
+// BenchmarkUpdate changes the weight of one endpoint in 10,000.
+func BenchmarkUpdate(b *testing.B) {
+	bal := newBalancer(b, balance.Policy{}, 10_000)
+	lists := [2][]discovery.Instance{instances(10_000), instances(10_000)}
+	lists[1][5000].Meta = map[string]string{"changed": "yes"}
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		bal.Update(lists[n%2])
 	}
 }

@@ -12,35 +12,35 @@ const maxDraws = 8
 // Candidates are the endpoints that may get a call. They are fixed for the
 // length of one pick and belong to it.
 type Candidates struct {
-	view  *view
+	set   *set
 	now   int64 // nanoseconds since the balancer began; 0 if nothing depends on it
 	tried [4]*Endpoint
 }
 
-func newCandidates(v *view, now int64, tried []*Endpoint) Candidates {
-	c := Candidates{view: v, now: now}
+func newCandidates(s *set, now int64, tried []*Endpoint) Candidates {
+	c := Candidates{set: s, now: now}
 	copy(c.tried[:], tried)
 	return c
 }
 
 // Len returns how many there are, at least one.
-func (c *Candidates) Len() int { return len(c.view.active) }
+func (c *Candidates) Len() int { return len(c.set.active) }
 
 // At returns the candidate with index i.
-func (c *Candidates) At(i int) *Endpoint { return c.view.active[i] }
+func (c *Candidates) At(i int) *Endpoint { return c.set.active[i] }
 
 // Weight returns the weight of the candidate with index i, at least 1.
 func (c *Candidates) Weight(i int) float64 {
-	if c.view.weights == nil {
+	if c.set.weights == nil {
 		return 1
 	}
-	return c.view.weights[i]
+	return c.set.weights[i]
 }
 
 // Load returns how busy the candidate with index i is: its calls in flight,
 // more if it has been failing.
 func (c *Candidates) Load(i int) float64 {
-	e := c.view.active[i]
+	e := c.set.active[i]
 	load := float64(e.inflight.Load())
 	if c.now == 0 {
 		return load
@@ -54,7 +54,7 @@ func (c *Candidates) Load(i int) float64 {
 // Usable reports whether the candidate with index i should get this call: it
 // has not been tried, does not rest, and, in its slow start, is lucky.
 func (c *Candidates) Usable(i int) bool {
-	e := c.view.active[i]
+	e := c.set.active[i]
 	if c.tried[0] != nil && slices.Contains(c.tried[:], e) {
 		return false
 	}
@@ -67,23 +67,23 @@ func (c *Candidates) Usable(i int) bool {
 // warm draws whether an endpoint in its slow start gets a call.
 func (c *Candidates) warm(e *Endpoint) bool {
 	since := e.slowSince.Load()
-	if since == 0 || !c.view.slowStart {
+	if since == 0 || !c.set.slowStart {
 		return true
 	}
-	part := float64(c.now-since) / float64(c.view.policy.SlowStart)
-	return part >= 1 || random.Float64(c.view.rand) < max(part, slowStartFloor)
+	part := float64(c.now-since) / float64(c.set.slowFor)
+	return part >= 1 || random.Float64(c.set.rand) < max(part, slowStartFloor)
 }
 
 // Draw returns the index of a usable candidate at random, by weight, but not
 // other, which is ignored if negative. It returns a negative number if a few
 // draws did not find one.
 func (c *Candidates) Draw(other int) int {
-	n := len(c.view.active)
+	n := len(c.set.active)
 	if other >= 0 && n == 1 {
 		return -1
 	}
 	for range maxDraws {
-		i := c.view.draw(other)
+		i := c.set.draw(other)
 		if i != other && c.Usable(i) {
 			return i
 		}
@@ -93,11 +93,11 @@ func (c *Candidates) Draw(other int) int {
 
 // stride reports whether the candidate takes its turn in the given round.
 func (c *Candidates) stride(i int, round uint64) bool {
-	if c.view.strides == nil {
+	if c.set.strides == nil {
 		return true
 	}
 	const full = 1<<16 - 1
-	w := uint64(c.view.strides[i])
+	w := uint64(c.set.strides[i])
 	return (w*round+uint64(i)*(full/2))%full >= full-w
 }
 
@@ -121,11 +121,12 @@ func (c *Candidates) fit(e *Endpoint, tried []*Endpoint) int {
 	return fit
 }
 
-// search returns the first of those that fit best, from a random place on. It
+// search returns the first of those that fit best, from a random place on, and
+// how well it does. It
 // looks at all if it must: this is for picks that no draw could serve.
-func (c *Candidates) search(tried []*Endpoint) *Endpoint {
-	active := c.view.active
-	start := random.IntN(c.view.rand, len(active))
+func (c *Candidates) search(tried []*Endpoint) (*Endpoint, int) {
+	active := c.set.active
+	start := random.IntN(c.set.rand, len(active))
 	var best *Endpoint
 	bestFit := -1
 	for i := range active {
@@ -137,5 +138,5 @@ func (c *Candidates) search(tried []*Endpoint) *Endpoint {
 			break
 		}
 	}
-	return best
+	return best, bestFit
 }

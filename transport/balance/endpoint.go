@@ -21,6 +21,9 @@ type Endpoint struct {
 	until     int64 // while left out: when it may be tried again
 	tries     int   // while unreachable: how often that has failed
 
+	generation uint64 // of the last list that it was in
+	gone       int64  // when it left
+
 	_ [64]byte // what follows changes with every call: keep it off other lines
 
 	inflight    atomic.Int64
@@ -51,6 +54,9 @@ func (e *Endpoint) Addr() string { return e.instance.Load().Addr }
 
 // key is what the endpoint is found by from one list to the next.
 func (e *Endpoint) key() string { return cmp.Or(e.ID(), e.Addr()) }
+
+// weight is at least 1.
+func (e *Endpoint) weight() int { return max(1, e.instance.Load().Weight) }
 
 // InFlight returns how many picks have not been followed by Done.
 func (e *Endpoint) InFlight() int { return int(e.inflight.Load()) }

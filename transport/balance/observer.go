@@ -6,7 +6,8 @@ package balance
 // should be quick, for they run in whichever call caused the event. Nil
 // functions are not called.
 type Observer struct {
-	// Joined: a new endpoint is in the list.
+	// Joined: an endpoint is in the list that was not there before. Its state
+	// says whether it is left out: it may have left a moment ago.
 	Joined func(*Endpoint)
 	// Departed: it has left the list, or its ID has moved to another address.
 	// It gets no new calls, and its idle connections can be closed.

@@ -1,9 +1,6 @@
 package balance
 
-import (
-	"math/rand/v2"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // A Picker is a policy: it chooses one of some candidates. It is called by many
 // goroutines at once.
@@ -15,20 +12,20 @@ type Picker interface {
 	Pick(c Candidates) int
 }
 
-func newPicker(name string, src rand.Source) Picker {
-	switch name {
-	case PeakEWMA:
-		return peakEWMA{}
+// known are the policies of this package.
+var known = []string{PeakEWMA, P2C, RoundRobin, Random}
+
+// newPicker returns what picks from s by the policy. The lock must be held.
+func (b *Balancer) newPicker(s *set, key string) Picker {
+	switch b.policy.Name {
 	case P2C:
 		return p2c{}
 	case RoundRobin:
-		r := &roundRobin{}
-		r.next.Store(src.Uint64()) // clients must not march together
-		return r
+		return roundRobin{b.turns(key)}
 	case Random:
 		return single{}
 	default:
-		return nil
+		return peakEWMA{}
 	}
 }
 
@@ -92,7 +89,7 @@ func (peakEWMA) Pick(c Candidates) int {
 // it, as in busier, or is at least twice as fast: small differences would make
 // all shares equal.
 func (c *Candidates) slower(first, second int) bool {
-	e1, e2 := c.view.active[first], c.view.active[second]
+	e1, e2 := c.set.active[first], c.set.active[second]
 	d1, d2 := latencyAt(e1.latency.Load(), c.now), latencyAt(e2.latency.Load(), c.now)
 	switch {
 	case d1 == 0 && d2 == 0:
@@ -115,10 +112,10 @@ func (c *Candidates) slower(first, second int) bool {
 // passed over in as many rounds as it has less weight than the heaviest.
 // Source: gRFC A58, weighted round robin, whose arithmetic this is.
 type roundRobin struct {
-	next atomic.Uint64
+	next *atomic.Uint64
 }
 
-func (r *roundRobin) Pick(c Candidates) int {
+func (r roundRobin) Pick(c Candidates) int {
 	n := uint64(c.Len())
 	for range 2 * n {
 		s := r.next.Add(1)

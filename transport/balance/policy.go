@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/duration"
-	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
@@ -48,6 +49,12 @@ type Policy struct {
 	SlowStart time.Duration
 	// Ejection says when an endpoint is left out because it fails.
 	Ejection Ejection
+	// Select names the instances that get calls at all. Default all.
+	Select Selector
+	// Splits send parts of the calls to parts of the instances. Default none.
+	Splits []Split
+	// Zones says when calls stay in the caller's zone.
+	Zones Zones
 }
 
 // Ejection says when and for how long a failing endpoint is left out.
@@ -81,6 +88,7 @@ func (p Policy) WithDefaults() Policy {
 	e.Max = cmp.Or(e.Max, max(DefaultMax, e.Base))
 	e.MaxPercent = cmp.Or(e.MaxPercent, DefaultMaxPercent)
 	e.PanicPercent = cmp.Or(e.PanicPercent, DefaultPanicPercent)
+	p.Zones.withDefaults()
 	return p
 }
 
@@ -91,8 +99,8 @@ func (p Policy) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("balance: "+format, args...))
 	}
-	if newPicker(cmp.Or(p.Name, PeakEWMA), random.Runtime) == nil {
-		bad("policy %q: want %q, %q, %q or %q", p.Name, PeakEWMA, P2C, RoundRobin, Random)
+	if !slices.Contains(known, cmp.Or(p.Name, PeakEWMA)) {
+		bad("policy %q: want one of %s", p.Name, strings.Join(known, ", "))
 	}
 	e := p.Ejection
 	if e.Consecutive < 0 {
@@ -113,7 +121,10 @@ func (p Policy) Validate() error {
 	if e.PanicPercent < 0 || e.PanicPercent > 100 {
 		bad("ejection panic_percent %d: want 0 to 100", e.PanicPercent)
 	}
-	return errors.Join(errs...)
+	for i := range p.Splits {
+		errs = append(errs, p.Splits[i].validate(i)...)
+	}
+	return errors.Join(append(errs, p.Zones.validate())...)
 }
 
 // policyJSON is the form of Policy in JSON.
@@ -121,6 +132,9 @@ type policyJSON struct {
 	Name      string            `json:"policy,omitzero"`
 	SlowStart duration.Duration `json:"slow_start,omitzero"`
 	Ejection  ejectionJSON      `json:"ejection,omitzero"`
+	Select    Selector          `json:"select,omitzero"`
+	Splits    []Split           `json:"splits,omitzero"`
+	Zones     Zones             `json:"zones,omitzero"`
 }
 
 type ejectionJSON struct {
@@ -136,7 +150,7 @@ func (p Policy) json() policyJSON {
 	e := p.Ejection
 	return policyJSON{p.Name, duration.Duration(p.SlowStart), ejectionJSON{
 		e.Disabled, e.Consecutive, duration.Duration(e.Base), duration.Duration(e.Max), e.MaxPercent, e.PanicPercent,
-	}}
+	}, p.Select, p.Splits, p.Zones}
 }
 
 // MarshalJSON writes the fields that are set.
@@ -152,6 +166,6 @@ func (p *Policy) UnmarshalJSON(b []byte) error {
 	e := j.Ejection
 	*p = Policy{j.Name, time.Duration(j.SlowStart), Ejection{
 		e.Disabled, e.Consecutive, time.Duration(e.Base), time.Duration(e.Max), e.MaxPercent, e.PanicPercent,
-	}}
+	}, j.Select, j.Splits, j.Zones}
 	return nil
 }

@@ -2,6 +2,7 @@ package balance_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ func TestPolicyJSON(t *testing.T) {
 		Consecutive: 3, Base: time.Second, Max: time.Minute, MaxPercent: 10, PanicPercent: 20,
 	}}
 	var p balance.Policy
-	if err := json.Unmarshal([]byte(doc), &p); err != nil || p != want {
+	if err := json.Unmarshal([]byte(doc), &p); err != nil || !reflect.DeepEqual(p, want) {
 		t.Fatalf("read %+v, %v; want %+v", p, err, want)
 	}
 	out, err := json.Marshal(p)
@@ -26,12 +27,12 @@ func TestPolicyJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Ejection.Base = 2 * time.Second
-	if p != want {
+	if !reflect.DeepEqual(p, want) {
 		t.Errorf("laid over: %+v, want %+v", p, want)
 	}
 	for _, bad := range []string{`{"polcy":""}`, `{"ejection":{"base":5}}`, `{"ejection":{"bsae":"5s"}}`, `7`} {
 		got := want
-		if err := json.Unmarshal([]byte(bad), &got); err == nil || got != want {
+		if err := json.Unmarshal([]byte(bad), &got); err == nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is read as %+v, %v", bad, got, err)
 		}
 	}
@@ -79,7 +80,7 @@ func FuzzPolicyJSON(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(out, &back); err != nil || back != p {
+		if err := json.Unmarshal(out, &back); err != nil || !reflect.DeepEqual(back, p) {
 			t.Errorf("%+v is written as %s and read as %+v, %v", p, out, back, err)
 		}
 	})

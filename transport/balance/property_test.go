@@ -26,6 +26,11 @@ func newMachine(t *rapid.T) *machine {
 	b, err := balance.New(balance.Policy{Name: rapid.SampledFrom(policies).Draw(t, "policy")},
 		balance.WithRand(random.New(rapid.Uint64().Draw(t, "seed"))), // so that a failure can be repeated
 		balance.WithObserver(balance.Observer{
+			Joined: func(e *balance.Endpoint) { // it may have been there before
+				if e.State() != balance.Available {
+					m.told[e] = true
+				}
+			},
 			Ejected:  func(e *balance.Endpoint, _ balance.Reason) { m.told[e] = true },
 			Returned: func(e *balance.Endpoint) { delete(m.told, e) },
 			Departed: func(e *balance.Endpoint) { delete(m.told, e) },

@@ -2,6 +2,7 @@ package balance
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -57,7 +58,7 @@ func (b *Balancer) overdue(e *Endpoint) bool {
 
 // mayEject reports whether one more endpoint may be ejected.
 func (b *Balancer) mayEject() bool {
-	s := b.view.Load().stats
+	s := b.view.Load().base.stats
 	live := s.Available + s.Ejected + s.Unreachable
 	allowed := live * b.policy.Ejection.MaxPercent / 100
 	if live >= 3 {
@@ -80,7 +81,7 @@ func (b *Balancer) probed(e *Endpoint, now int64, o Outcome) {
 		if o == Failure { // it can be connected to; whether it works is another question
 			e.failures.Store(failures)
 		}
-		b.refresh(now)
+		b.refresh()
 		b.hurryOthers(now)
 	case unreachable:
 		b.cutOff(e, now)
@@ -98,7 +99,7 @@ func (b *Balancer) eject(e *Endpoint, now int64, r Reason) {
 	e.ejections = min(e.ejections+1, int(p.Max/p.Base)+1)
 	d := min(time.Duration(e.ejections)*p.Base, p.Max)
 	b.leaveOut(e, Ejected, now+int64(b.jitter(d, 0.1)), r)
-	b.refresh(now)
+	b.refresh()
 }
 
 // cutOff leaves e out because it cannot be connected to, for a time that grows
@@ -114,7 +115,7 @@ func (b *Balancer) cutOff(e *Endpoint, now int64) {
 		d = min(probeBase<<e.tries, probeCap)
 	}
 	b.leaveOut(e, Unreachable, now+int64(b.jitter(d, 0.2)), CannotConnect)
-	b.refresh(now)
+	b.refresh()
 }
 
 func (b *Balancer) leaveOut(e *Endpoint, s State, until int64, r Reason) {
@@ -147,10 +148,10 @@ func (b *Balancer) startSlowly(e *Endpoint, now int64) {
 // carry the load of all.
 func (b *Balancer) hurryOthers(now int64) {
 	v := b.view.Load()
-	if !v.stats.Panic {
+	if !v.base.panicking {
 		return
 	}
-	for _, e := range v.out {
+	for _, e := range v.base.out {
 		if e.until > now && e.lease.CompareAndSwap(e.until, now) {
 			e.until = now
 			lower(&b.due, now)
@@ -159,15 +160,15 @@ func (b *Balancer) hurryOthers(now int64) {
 }
 
 // refresh makes the view that follows from the states and the list.
-func (b *Balancer) refresh(now int64) {
-	was := b.view.Load().stats.Panic
-	v := b.newView(now)
+func (b *Balancer) refresh() {
+	was := b.view.Load().base.panicking
+	v := b.newView()
 	b.view.Store(v)
-	for _, e := range v.out { // after the view: see risk
+	for _, e := range v.base.out { // after the view: see risk
 		lower(&b.due, e.lease.Load())
 	}
-	if v.stats.Panic != was {
-		b.tellPanic(v.stats.Panic)
+	if on := v.base.panicking; on != was {
+		b.tellPanic(on)
 	}
 }
 
@@ -185,7 +186,7 @@ func lower(v *atomic.Int64, n int64) {
 // that is being picked, or nil. One caller gets it; the next one may when there
 // is an outcome, or the lease is over. Further attempts of a call are not
 // risked.
-func (b *Balancer) risk(v *view, tried []*Endpoint) *Endpoint {
+func (b *Balancer) risk(v *view, g *group, tried []*Endpoint) *Endpoint {
 	due := b.due.Load()
 	if due == 0 || len(tried) > 0 {
 		return nil
@@ -195,7 +196,7 @@ func (b *Balancer) risk(v *view, tried []*Endpoint) *Endpoint {
 	if now < due || !b.due.CompareAndSwap(due, gap) {
 		return nil
 	}
-	found, next := takeLease(v.out, now)
+	found, next := takeLease(v.base.out, g, now)
 	if next == math.MaxInt64 {
 		next = 0
 	} else {
@@ -208,13 +209,13 @@ func (b *Balancer) risk(v *view, tried []*Endpoint) *Endpoint {
 	return found
 }
 
-// takeLease leases the first of out whose time is up, and returns when the next
+// takeLease leases the first of out whose time is up, if g has it, and returns when the next
 // one's is.
-func takeLease(out []*Endpoint, now int64) (found *Endpoint, next int64) {
+func takeLease(out []*Endpoint, g *group, now int64) (found *Endpoint, next int64) {
 	next = math.MaxInt64
 	for _, e := range out {
 		at := e.lease.Load()
-		if found == nil && at <= now && !e.resting(now) && e.lease.CompareAndSwap(at, now+int64(probeLease)) {
+		if found == nil && at <= now && !e.resting(now) && g.left(e) && e.lease.CompareAndSwap(at, now+int64(probeLease)) {
 			found, at = e, now+int64(probeLease)
 		}
 		next = min(next, max(at, e.restUntil.Load()))
@@ -235,4 +236,9 @@ func (b *Balancer) probeReturned(e *Endpoint) {
 		e.lease.Store(now + int64(probeBase))
 		lower(&b.due, now+int64(probeBase))
 	}
+}
+
+// left reports whether e is of the group, and left out.
+func (g *group) left(e *Endpoint) bool {
+	return g.name == "" || slices.Contains(g.out, e)
 }

@@ -92,9 +92,36 @@ func TestDeparture(t *testing.T) {
 	if got := r.take(); got != "" {
 		t.Errorf("events: %s", got)
 	}
-	b.Update(instances(3))
-	if b.Endpoints()[2] == gone {
-		t.Error("an endpoint that had left is the same when it comes back")
+}
+
+// A registry that loses an instance for a moment must not make a sick one look
+// new; after a minute whatever comes back is another process.
+func TestComingBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration
+		same  bool
+	}{"soon": {time.Minute, true}, "late": {time.Minute + 1, false}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+				sick, hadFailures := all[9], all[8]
+				ejectOne(t, b, sick)
+				give(t, b, hadFailures, failure, balance.DefaultConsecutive-1)
+				b.Update(instances(8))
+				time.Sleep(c.after)
+				b.Update(instances(10))
+				back := b.Endpoints()
+				if same := back[9] == sick && back[8] == hadFailures; same != c.same {
+					t.Fatalf("the same endpoints: %t, want %t", same, c.same)
+				}
+				want := balance.Available
+				if c.same {
+					want = balance.Ejected
+				}
+				wantState(t, back[9], want)
+				give(t, b, back[8], failure, 1) // it has been away: not in a row
+				wantState(t, back[8], balance.Available)
+			})
+		})
 	}
 }
 

@@ -1,9 +1,7 @@
 package balance
 
 import (
-	"math"
-	"math/rand/v2"
-	"slices"
+	"sync/atomic"
 
 	"github.com/gabion-go/gabion/internal/random"
 )
@@ -12,105 +10,57 @@ import (
 // the list makes a new one.
 type view struct {
 	policy    Policy
-	picker    Picker
-	rand      rand.Source
 	all       []*Endpoint // in the order of the list
-	active    []*Endpoint // the candidates
-	out       []*Endpoint // left out, but risked a call at times
-	slowStart bool        // whether slow starts count
-	byLatency bool        // whether the policy goes by the time that calls take
-	stats     Stats
-
-	// Set only if the weights of active differ.
-	weights []float64
-	alias   []aliasSlot
-	strides []uint16
+	base      *group      // of all that the policy selects
+	splits    []*viewSplit
+	byLatency bool // whether the policy goes by the time that calls take
 }
 
-// newView sorts all endpoints by what they may get. The balancer's lock must
-// be held.
-func (b *Balancer) newView(now int64) *view {
-	p, all := b.policy, b.all
-	v := &view{policy: p, picker: b.picker, rand: b.rand, all: all, active: make([]*Endpoint, 0, len(all))}
-	var ejected, unreachable []*Endpoint
-	for _, e := range all {
-		switch e.State() {
-		case Available:
-			v.active = append(v.active, e)
-		case Ejected:
-			ejected = append(ejected, e)
-		case Unreachable:
-			unreachable = append(unreachable, e)
-		}
+// newView sorts all endpoints by what they may get. The lock must be held.
+func (b *Balancer) newView() *view {
+	v := &view{policy: b.policy, all: b.all}
+	b.nextCounters = map[string]*atomic.Uint64{}
+	members := selected(b.all, &v.policy.Select)
+	v.base = b.newGroup("", members)
+	for i := range v.policy.Splits {
+		v.splits = append(v.splits, b.newSplit(i, &v.policy.Splits[i], members))
 	}
-	s := Stats{Available: len(v.active), Ejected: len(ejected), Unreachable: len(unreachable)}
-	live := s.Available + s.Ejected + s.Unreachable
-	s.Draining = len(all) - live
-	s.Panic = s.Available*100 < p.Ejection.PanicPercent*live
-	v.stats = s
-	v.out = slices.Concat(unreachable, ejected)
-	if s.Panic {
-		v.active, v.out = append(v.active, ejected...), unreachable
-	}
-	if len(v.active) == 0 {
-		v.active, v.out = v.out, nil
-	}
-	v.byLatency = p.Name == PeakEWMA
-	v.weigh()
-	v.slowStart = v.countSlow(now)*2 <= len(v.active)
+	b.counters, b.nextCounters = b.nextCounters, nil
+	v.byLatency = v.policy.Name == PeakEWMA
 	return v
 }
 
-// countSlow returns how many candidates are in their slow start.
-func (v *view) countSlow(now int64) int {
-	n := 0
-	for _, e := range v.active {
-		if since := e.slowSince.Load(); since != 0 && now-since < int64(v.policy.SlowStart) {
-			n++
+// group returns the one that a call belongs to.
+func (v *view) group(b *Balancer, c *Call) *group {
+	for _, s := range v.splits {
+		if !s.policy.When.holds(c) {
+			continue
 		}
+		if g := s.assign(c, b.rand); len(g.set.active) > 0 {
+			return g
+		}
+		break
 	}
-	return n
-}
-
-// weigh prepares draws by weight, unless all weigh the same.
-func (v *view) weigh() {
-	equal := true
-	weights := make([]float64, len(v.active))
-	for i, e := range v.active {
-		weights[i] = float64(max(1, e.instance.Load().Weight))
-		equal = equal && weights[i] == weights[0]
-	}
-	if equal {
-		return
-	}
-	v.weights, v.alias = weights, newAlias(weights)
-	most := 0.0
-	for _, w := range weights {
-		most = max(most, w)
-	}
-	v.strides = make([]uint16, len(weights))
-	for i, w := range weights {
-		v.strides[i] = uint16(max(1, math.Round(w/most*math.MaxUint16)))
-	}
+	return v.base
 }
 
 // draw returns an index at random, by weight. It avoids other where that costs
 // nothing.
-func (v *view) draw(other int) int {
-	n := len(v.active)
+func (s *set) draw(other int) int {
+	n := len(s.active)
 	switch {
 	case other >= 0 && n == 2:
 		return 1 - other
-	case v.alias != nil:
-		i := random.IntN(v.rand, n)
-		if random.Float64(v.rand) >= v.alias[i].keep {
-			return v.alias[i].other
+	case s.alias != nil:
+		i := random.IntN(s.rand, n)
+		if random.Float64(s.rand) >= s.alias[i].keep {
+			return s.alias[i].other
 		}
 		return i
 	case other < 0:
-		return random.IntN(v.rand, n)
+		return random.IntN(s.rand, n)
 	}
-	i := random.IntN(v.rand, n-1) // all but other
+	i := random.IntN(s.rand, n-1) // all but other
 	if i >= other {
 		i++
 	}
