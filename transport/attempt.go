@@ -146,7 +146,21 @@ func (a *attempt) send() {
 		discard(a.resp.Body)
 		a.resp, a.err = nil, context.Cause(a.ctx)
 	}
+	a.reported()
 	k.sent = k.sent || a.resp != nil || a.wrote.Load() || k.idempotent && !connectError(a.err)
+}
+
+// reported tells the balancer what the server said of itself.
+func (a *attempt) reported() {
+	if a.resp == nil {
+		return
+	}
+	if l, ok := parseLoad(a.resp.Header.Get(HeaderLoad)); ok {
+		if l.RIF > 0 {
+			l.RIF-- // it is this one, which is answered
+		}
+		a.endpoint.Report(l)
+	}
 }
 
 // traced returns the attempt's context with what notices that the request goes
@@ -291,7 +305,7 @@ func (a *attempt) answer() {
 
 // result is what the balancer learns.
 func (a *attempt) result() balance.Result {
-	r := balance.Result{Latency: a.info.Duration, Answered: a.answered, Rest: a.rest, RIF: -1}
+	r := balance.Result{Latency: a.info.Duration, Answered: a.answered, Rest: a.rest}
 	switch {
 	case a.outcome == Cancelled:
 		r.Outcome = balance.Cancelled
@@ -305,9 +319,6 @@ func (a *attempt) result() balance.Result {
 		r.Outcome = balance.Overload
 	case a.outcome == Failure:
 		r.Outcome = balance.Failure
-	}
-	if a.resp != nil {
-		r.RIF = parseLoad(a.resp.Header.Get(HeaderLoad))
 	}
 	return r
 }

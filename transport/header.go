@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gabion-go/gabion/transport/limit"
@@ -100,27 +99,6 @@ func digits(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// parseLoad returns the requests in flight that an ORCA text report names, or
-// -1 if it names none.
-func parseLoad(s string) int {
-	s, ok := strings.CutPrefix(s, "TEXT ")
-	if !ok || len(s) > 1024 {
-		return -1
-	}
-	for field := range strings.SplitSeq(s, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(field), "=")
-		if name != "named_metrics.rif" {
-			continue
-		}
-		f, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(f >= 0 && f <= 1e9) {
-			return -1
-		}
-		return int(f)
-	}
-	return -1
 }
 
 // criticalityKey is the context key of a call's criticality.

@@ -37,6 +37,7 @@ type Endpoint struct {
 	latency     atomic.Uint64 // see observeLatency
 	waiting     atomic.Int64  // picks that have not been answered
 	busySince   atomic.Int64  // when the last was answered, or the first began to wait
+	reported    atomic.Uint64 // see reportRIF
 
 	_ [64]byte
 }

@@ -3,6 +3,7 @@ package balance
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,7 @@ func (b *Balancer) newGroup(name string, members []*Endpoint) *group {
 	g.stats.Draining = len(members) - live
 	g.panicking = len(active)*100 < b.policy.Ejection.PanicPercent*live
 	g.stats.Panic = g.panicking
-	g.out = append(unreachable, ejected...)
+	g.out = slices.Concat(unreachable, ejected)
 	if g.panicking {
 		active, g.out = append(active, ejected...), unreachable
 	}
@@ -78,11 +79,9 @@ func (b *Balancer) newSplit(n int, s *Split, members []*Endpoint) *viewSplit {
 
 // assign returns the group that a call belongs to.
 func (v *viewSplit) assign(c *Call, src rand.Source) *group {
-	at := 0.0
+	at := 100 * random.Float64(src)
 	if key := c.key(v.policy.By); key != "" {
 		at = 100 * random.Unit(random.Hash(v.salt, key))
-	} else {
-		at = 100 * random.Float64(src)
 	}
 	sum := 0.0
 	for i, g := range v.groups {

@@ -33,9 +33,6 @@ type Result struct {
 	// Rest is how long the endpoint asked to be left alone, as by Retry-After;
 	// zero if it did not. It is granted up to 30 s, while others can serve.
 	Rest time.Duration
-	// RIF is how many requests the server said it has in flight; zero or less
-	// when it did not say. The policies here go by their own count.
-	RIF int
 }
 
 // Reason says why an endpoint was left out.

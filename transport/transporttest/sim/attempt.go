@@ -142,11 +142,11 @@ func (a *attempt) done() {
 	k := a.call
 	c := k.caller
 	now := c.run.now
-	res := balance.Result{Outcome: a.outcome, Latency: now - a.start, Rest: a.rest, RIF: -1}
-	if a.err == "" {
-		res.RIF = a.rif
-	}
+	res := balance.Result{Outcome: a.outcome, Latency: now - a.start, Rest: a.rest}
 	if a.endpoint != nil {
+		if a.err == "" {
+			a.endpoint.Report(balance.Load{RIF: a.rif})
+		}
 		a.endpoint.Done(res)
 	} else {
 		c.picker.Done(a.server.number, res)

@@ -1,0 +1,49 @@
+package transport
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/balance"
+)
+
+func TestParseLoad(t *testing.T) {
+	none := balance.Load{RIF: -1}
+	for text, want := range map[string]balance.Load{
+		"TEXT named_metrics.rif=3, named_metrics.latency_ms=12.5, cpu_utilization=0.4": {RIF: 3, Latency: 12500 * time.Microsecond, Utilization: 0.4},
+		"TEXT application_utilization=0.7,cpu_utilization=0.4":                         {RIF: -1, Utilization: 0.7},
+		"TEXT cpu_utilization=0.4,application_utilization=1.7":                         {RIF: -1, Utilization: 1.7},
+		"TEXT rps_fractional=12.5, eps = 2":                                            {RIF: -1, QPS: 12.5, EPS: 2},
+		"TEXT mem_utilization=0.5":                                                     none,
+		"TEXT named_metrics.rif=-3":                                                    none,
+		"TEXT named_metrics.rif=NaN":                                                   none,
+		"TEXT named_metrics.rif=1e300":                                                 none,
+		"TEXT named_metrics.rif":                                                       none,
+		"JSON {}":                                                                      none,
+		"":                                                                             none,
+		"TEXT " + strings.Repeat(" ", maxReport) + "named_metrics.rif=3": none,
+	} {
+		got, ok := parseLoad(text)
+		if got != want || ok != (want != none) {
+			t.Errorf("%q is read as %+v, %t; want %+v", text, got, ok, want)
+		}
+	}
+}
+
+func FuzzParseLoad(f *testing.F) {
+	f.Add("TEXT named_metrics.rif=3, named_metrics.latency_ms=12.5, cpu_utilization=0.4")
+	f.Add("TEXT eps=1,rps_fractional=,=")
+	f.Fuzz(func(t *testing.T, text string) {
+		l, ok := parseLoad(text)
+		for name, v := range map[string]float64{"utilization": l.Utilization, "qps": l.QPS, "eps": l.EPS, "latency": l.Latency.Seconds()} {
+			if !(v >= 0) || math.IsInf(v, 0) {
+				t.Errorf("%s is %v", name, v)
+			}
+		}
+		if l.RIF < -1 || !ok && l != (balance.Load{RIF: -1}) {
+			t.Errorf("%+v, %t", l, ok)
+		}
+	})
+}
