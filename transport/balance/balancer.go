@@ -25,17 +25,19 @@ type Balancer struct {
 	view  atomic.Pointer[view]
 	timed atomic.Int64 // until then rests, slow starts or failure rates matter; 0: no more
 	due   atomic.Int64 // when the next call is to be risked on one left out; 0: none is
+	ends  atomic.Int64 // when the calls counted since the interval began are compared; 0: none has begun
 
 	mu         sync.Mutex
 	policy     Policy
 	caller     Caller
-	peers      peers
+	peers      Peers
 	list       []discovery.Instance // the last one
 	all        []*Endpoint          // those of list that are used, in its order
 	byKey      map[string]*Endpoint
 	generation uint64                    // counts how often all was made
 	filled     bool                      // there has been a list that was not empty
 	remembered map[string]*Endpoint      // that have left lately
+	narrowed   map[string]*narrowed      // by class
 	counters   map[string]*atomic.Uint64 // of the sets that take turns
 
 	nextCounters map[string]*atomic.Uint64 // of the view that is being made
@@ -118,7 +120,7 @@ func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 	if e == nil {
 		e = b.choose(v, g, now, c.Tried)
 	}
-	e.inflight.Add(1)
+	e.inflight.begin()
 	if e.waiting.Add(1) == 1 && now != 0 {
 		e.busySince.Store(now)
 	}
@@ -189,7 +191,10 @@ func (b *Balancer) SetPolicy(p Policy) error {
 	b.mu.Lock()
 	defer b.deliver()
 	defer b.mu.Unlock()
-	if p.Name != b.policy.Name {
+	if p.Ejection != b.policy.Ejection {
+		b.ends.Store(0) // what was counted by the old rules is no sample of the new
+	}
+	if p.Name != b.policy.Name || p.Ejection != b.policy.Ejection {
 		for _, e := range b.all {
 			e.busySince.Store(0) // from when the time was last looked at
 		}

@@ -64,15 +64,19 @@ func BenchmarkPickTroubled(b *testing.B) {
 	}
 }
 
-// BenchmarkUpdate changes the weight of one endpoint in 10,000.
+// BenchmarkUpdate changes one endpoint in 10,000.
 func BenchmarkUpdate(b *testing.B) {
-	bal := newBalancer(b, balance.Policy{}, 10_000)
-	lists := [2][]discovery.Instance{instances(10_000), instances(10_000)}
-	lists[1][5000].Meta = map[string]string{"changed": "yes"}
-	n := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		n++
-		bal.Update(lists[n%2])
+	for name, p := range map[string]balance.Policy{"subset": {Subset: balance.Subset{Size: 20}}, "all": {}} {
+		b.Run(name, func(b *testing.B) {
+			bal := newBalancer(b, p, 10_000)
+			lists := [2][]discovery.Instance{instances(10_000), instances(10_000)}
+			lists[1][5000].Meta = map[string]string{"changed": "yes"}
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				n++
+				bal.Update(lists[n%2])
+			}
+		})
 	}
 }

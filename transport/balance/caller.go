@@ -1,16 +1,16 @@
 package balance
 
 import (
-	"slices"
-
 	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/transport/balance/subset"
 )
 
 // A Caller is the process that the balancer picks for.
 type Caller struct {
-	// ID tells it from its peers; its subset of a large service follows from
-	// it. It should stay the same across restarts. Empty stands for one drawn
-	// at random.
+	// Service is the one that it is a copy of; empty if it is of none.
+	Service string
+	// ID tells it from its peers. What it uses of a large service follows from
+	// it, see [Subset]; callers without one use the same part.
 	ID string
 	// Zone is where it runs; empty if that is not known. See [Zones].
 	Zone string
@@ -18,36 +18,62 @@ type Caller struct {
 
 // WithCaller says who calls. Default a Caller of which nothing is known.
 func WithCaller(c Caller) Option {
-	return optionFunc(func(b *Balancer) { b.caller = c })
+	return optionFunc(func(b *Balancer) {
+		b.caller = c
+		b.peers.Place = subset.Client{Group: c.Service, ID: c.ID}
+	})
 }
 
-// peers is what a balancer knows of the caller's own service.
-type peers struct {
-	zones          map[string]int // how many by zone
-	ordinal, count int            // which of how many the caller is; 0 of 0 if not known
+// Peers is what a caller knows of the other copies of its own service.
+type Peers struct {
+	// Place is the caller's own among them.
+	Place subset.Client
+	// Zones counts them by zone, the caller included.
+	Zones map[string]int
 }
 
-// SetPeers says which instances the caller's own service has, itself included,
-// as discovery reports them. Zone-aware routing and subsets are right for the
-// fleet as a whole only if the callers know of each other; see [Zones] and
-// [Subset].
-func (b *Balancer) SetPeers(list []discovery.Instance) {
+// PeersOf returns what list, the instances of c's service as discovery reports
+// them, says of c's peers.
+func PeersOf(c Caller, list []discovery.Instance) Peers {
+	p := Peers{Zones: map[string]int{}}
 	ids := make([]string, 0, len(list))
-	p := peers{zones: map[string]int{}}
 	for i := range list {
 		if list[i].Weight >= 0 {
-			p.zones[list[i].Zone]++
+			p.Zones[list[i].Zone]++
 		}
 		ids = append(ids, list[i].ID)
 	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	if at, ok := slices.BinarySearch(ids, b.caller.ID); ok {
-		p.ordinal, p.count = at, len(ids)
-	}
+	p.Place = subset.Among(c.Service, c.ID, ids)
+	return p
+}
+
+// SetPeers says who else calls. Zone-aware routing and subsets are right for
+// the fleet as a whole only if callers know of each other; see [Zones] and
+// [Subset]. A place that changes moves connections: see [subset.Steady]. What is
+// learnt about endpoints stays.
+func (b *Balancer) SetPeers(p Peers) {
 	b.mu.Lock()
 	defer b.deliver()
 	defer b.mu.Unlock()
 	b.peers = p
 	b.rebuild(b.now())
+}
+
+// WantsPeers reports whether it matters at present who the caller's peers are:
+// there are enough endpoints for subsets, or more than one zone.
+func (b *Balancer) WantsPeers() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p := &b.policy.Subset; !p.Disabled && len(b.list) >= p.MinEndpoints {
+		return true
+	}
+	if b.caller.Zone == "" || b.policy.Zones.Disabled || len(b.list) < b.policy.Zones.MinEndpoints {
+		return false
+	}
+	for i := range b.list {
+		if b.list[i].Zone != b.list[0].Zone {
+			return true
+		}
+	}
+	return false
 }

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -21,12 +20,18 @@ type Endpoint struct {
 	until     int64 // while left out: when it may be tried again
 	tries     int   // while unreachable: how often that has failed
 
+	before counts // when the interval began that is being counted
+
 	generation uint64 // of the last list that it was in
 	gone       int64  // when it left
 
+	failed    atomic.Uint32 // calls
+	cancelled atomic.Uint32 // calls
+	took      atomic.Int64  // nanoseconds, by all calls; counted only if the policy compares them
+
 	_ [64]byte // what follows changes with every call: keep it off other lines
 
-	inflight    atomic.Int64
+	inflight    tally
 	state       atomic.Int32  // a State, never Draining
 	failures    atomic.Int32  // in a row
 	refusals    atomic.Int32  // connect errors in a row
@@ -54,7 +59,7 @@ func (e *Endpoint) ID() string { return e.instance.Load().ID }
 func (e *Endpoint) Addr() string { return e.instance.Load().Addr }
 
 // key is what the endpoint is found by from one list to the next.
-func (e *Endpoint) key() string { return cmp.Or(e.ID(), e.Addr()) }
+func (e *Endpoint) key() string { return instanceKey(e.instance.Load()) }
 
 // weight is at least 1.
 func (e *Endpoint) weight() int { return max(1, e.instance.Load().Weight) }
@@ -73,16 +78,23 @@ func (e *Endpoint) State() State {
 // Done ends the attempt that began when Pick returned e. Call it exactly once
 // for each Pick, however the attempt ended.
 func (e *Endpoint) Done(r Result) {
-	e.inflight.Add(-1)
+	e.inflight.end()
 	if !r.Answered {
 		e.waiting.Add(-1)
 	}
-	if b := e.balancer; b.view.Load().byLatency {
+	b := e.balancer
+	if v := b.view.Load(); v.byLatency {
 		now := b.now()
 		if !r.Answered {
 			e.busySince.Store(now)
 		}
 		e.learnLatency(now, r)
+		if v.outliers && r.Outcome != Cancelled {
+			if !r.Answered {
+				e.took.Add(int64(r.Latency))
+			}
+			b.compare(now)
+		}
 	}
 	if r.Outcome == Success && r.Rest <= 0 && e.spotless() {
 		return
@@ -99,6 +111,7 @@ func (e *Endpoint) spotless() bool {
 // learn takes in everything but the success of a healthy endpoint.
 func (e *Endpoint) learn(r Result) {
 	if r.Outcome == Cancelled {
+		e.cancelled.Add(1)
 		e.balancer.probeReturned(e)
 		return
 	}
@@ -126,6 +139,10 @@ func (e *Endpoint) learn(r Result) {
 	default: // Timeout
 		count(&e.failures)
 		e.observeRate(now, true)
+	}
+	if r.Outcome.failed() {
+		e.failed.Add(1)
+		b.compare(now)
 	}
 	b.judge(e, now, r.Outcome)
 }

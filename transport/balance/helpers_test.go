@@ -40,12 +40,16 @@ func weighted(weights ...int) []discovery.Instance {
 	return list
 }
 
-// newBalancer returns a balancer of n endpoints. In tests its choices are the
-// same in each run; benchmarks measure the source that services use.
+// newBalancer returns a balancer of n endpoints, all of which it uses unless p
+// says otherwise. In tests its choices are the same in each run; benchmarks
+// measure the source that services use.
 func newBalancer(t testing.TB, p balance.Policy, n int, opts ...balance.Option) *balance.Balancer {
 	t.Helper()
 	if _, ok := t.(*testing.B); !ok {
 		opts = append([]balance.Option{balance.WithRand(random.New(1))}, opts...)
+	}
+	if p.Subset == (balance.Subset{}) {
+		p.Subset.Disabled = true
 	}
 	b, err := balance.New(p, opts...)
 	if err != nil {

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
@@ -59,7 +58,7 @@ func (b *Balancer) merge(list []discovery.Instance, now int64) {
 	at := 0 // in old
 	for i := range list {
 		in := &list[i]
-		key := cmp.Or(in.ID, in.Addr)
+		key := instanceKey(in)
 		var e *Endpoint
 		if at < len(old) && old[at].key() == key {
 			e = old[at]
@@ -123,6 +122,7 @@ func (b *Balancer) recall(key, addr string) *Endpoint {
 	}
 	e.failures.Store(0) // whatever ended while it was away was not in a row
 	e.refusals.Store(0)
+	e.before = e.counts()
 	return e
 }
 
@@ -134,6 +134,3 @@ func (b *Balancer) forget(now int64) {
 		}
 	}
 }
-
-// narrow returns the part of list that this caller uses.
-func (b *Balancer) narrow(list []discovery.Instance) []discovery.Instance { return list }

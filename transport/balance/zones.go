@@ -129,7 +129,7 @@ func (b *Balancer) zoned(g *group, key string) *zoneSplit {
 		for _, e := range byZone[name] {
 			have[i] += float64(e.weight())
 		}
-		callers[i] = float64(b.peers.zones[name])
+		callers[i] = float64(b.peers.Zones[name])
 	}
 	z := &zoneSplit{}
 	sum := 0.0

@@ -1,0 +1,179 @@
+package balance_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/balance/subset"
+)
+
+// callers returns the balancers of n callers that know of each other, and use
+// parts of 10.
+func callers(t *testing.T, n int, policy balance.Policy, list []discovery.Instance) []*balance.Balancer {
+	t.Helper()
+	peers := make([]discovery.Instance, n)
+	for i := range peers {
+		peers[i] = discovery.Instance{ID: fmt.Sprintf("web-%d", i), Service: "web"}
+	}
+	policy.Subset.Size = 10
+	all := make([]*balance.Balancer, n)
+	for i := range all {
+		c := balance.Caller{Service: "web", ID: peers[i].ID}
+		b, err := balance.New(policy, balance.WithCaller(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.SetPeers(balance.PeersOf(c, peers))
+		b.Update(list)
+		all[i] = b
+	}
+	return all
+}
+
+func ids(b *balance.Balancer) []string {
+	var list []string
+	for _, e := range b.Endpoints() {
+		list = append(list, e.ID())
+	}
+	return list
+}
+
+// TestSubset has 300 callers that use 10 of 300 endpoints each. Every endpoint
+// has as many callers as any other, within one, and one that leaves changes at
+// most one endpoint of a caller's.
+func TestSubset(t *testing.T) {
+	list := instances(300)
+	all := callers(t, 300, balance.Policy{}, list)
+	before := make([][]string, len(all))
+	for i, b := range all {
+		before[i] = ids(b)
+	}
+	check := func(size int) {
+		t.Helper()
+		used := map[string]int{}
+		for _, b := range all {
+			if n := len(b.Endpoints()); n != 10 {
+				t.Fatalf("a caller uses %d endpoints, want 10", n)
+			}
+			for _, id := range ids(b) {
+				used[id]++
+			}
+		}
+		least, most := 1<<30, 0
+		for _, n := range used {
+			least, most = min(least, n), max(most, n)
+		}
+		if len(used) != size || most-least > 1 {
+			t.Errorf("%d of %d endpoints are used, by %d to %d callers", len(used), size, least, most)
+		}
+	}
+	check(300)
+	for _, b := range all {
+		b.Update(slices.Delete(slices.Clone(list), 150, 151))
+	}
+	check(299)
+	for i, b := range all {
+		gone := slices.DeleteFunc(before[i], func(id string) bool { return slices.Contains(ids(b), id) })
+		if len(gone) > 1 {
+			t.Errorf("caller %d changes %d endpoints", i, len(gone))
+		}
+	}
+}
+
+// What is known of endpoints survives a change of the policy and of the peers,
+// and those that are not used are gone.
+func TestSubsetChanges(t *testing.T) {
+	b := callers(t, 10, balance.Policy{}, instances(100))[3]
+	kept := b.Endpoints()
+	if err := b.SetPolicy(balance.Policy{Subset: balance.Subset{Disabled: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.Endpoints()); n != 100 {
+		t.Fatalf("%d endpoints without a subset", n)
+	}
+	for _, e := range kept {
+		if !slices.Contains(b.Endpoints(), e) {
+			t.Errorf("%s is another endpoint", e.ID())
+		}
+	}
+	if err := b.SetPolicy(balance.Policy{Subset: balance.Subset{Size: 10}}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(b.Endpoints(), kept) {
+		t.Errorf("the subset was %v and is %v", kept, b.Endpoints())
+	}
+	b.SetPeers(balance.Peers{Place: subset.Client{ID: "somebody", Group: "else"}})
+	if now := b.Endpoints(); len(now) != 10 || slices.Equal(now, kept) {
+		t.Errorf("as another caller it uses %v", now)
+	}
+	b.Update(instances(49))
+	if n := len(b.Endpoints()); n != 49 {
+		t.Errorf("%d of 49 endpoints are used", n)
+	}
+}
+
+// Each part of a split has a subset of its own: a canary of one instance among
+// hundreds is in all of them.
+func TestSubsetsOfSplits(t *testing.T) {
+	list := instances(201)
+	for i := range 100 {
+		list[i].Version = "v1"
+		list[i+100].Version = "v2"
+	}
+	list[200].Version = "v3"
+	all := callers(t, 5, balance.Policy{
+		Select: balance.Selector{Meta: map[string]string{"used": "yes"}},
+		Splits: []balance.Split{{To: []balance.Share{
+			{Selector: balance.Selector{Version: "v2"}, Percent: 10},
+			{Selector: balance.Selector{Version: "v3"}, Percent: 1},
+		}}},
+	}, nil)
+	for i := range list {
+		list[i].Meta = map[string]string{"used": "yes"}
+	}
+	list = append(list, discovery.Instance{ID: "unused", Addr: "1.1.1.1:1", Version: "v3"})
+	for _, b := range all {
+		b.Update(list)
+		versions := map[string]int{}
+		for _, e := range b.Endpoints() {
+			versions[e.Instance().Version+e.Instance().Meta["used"]]++
+		}
+		if versions["v1yes"] != 10 || versions["v2yes"] != 10 || versions["v3yes"] != 1 || versions["v3"] != 1 {
+			t.Errorf("endpoints by version: %v", versions)
+		}
+	}
+}
+
+func TestWantsPeers(t *testing.T) {
+	zoned := instances(10)
+	zoned[3].Zone = "b"
+	here := balance.Caller{Zone: "a"}
+	for name, c := range map[string]struct {
+		caller balance.Caller
+		policy balance.Policy
+		list   []discovery.Instance
+		want   bool
+	}{
+		"few":              {here, balance.Policy{}, instances(10), false},
+		"many":             {balance.Caller{}, balance.Policy{}, instances(50), true},
+		"many, all used":   {here, balance.Policy{Subset: balance.Subset{Disabled: true}}, instances(50), false},
+		"zones":            {here, balance.Policy{}, zoned, true},
+		"zones, nowhere":   {balance.Caller{}, balance.Policy{}, zoned, false},
+		"zones, too few":   {here, balance.Policy{Zones: balance.Zones{MinEndpoints: 11}}, zoned, false},
+		"zones, all alike": {here, balance.Policy{Zones: balance.Zones{Disabled: true}}, zoned, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := balance.New(c.policy, balance.WithCaller(c.caller))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Update(c.list)
+			if got := b.WantsPeers(); got != c.want {
+				t.Errorf("%t, want %t", got, c.want)
+			}
+		})
+	}
+}
