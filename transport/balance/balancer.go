@@ -194,7 +194,7 @@ func (b *Balancer) SetPolicy(p Policy) error {
 	if p.Ejection != b.policy.Ejection {
 		b.ends.Store(0) // what was counted by the old rules is no sample of the new
 	}
-	if p.Name != b.policy.Name || p.Ejection != b.policy.Ejection {
+	if p.Name != b.policy.Name || p.Ejection.LatencyFactor != b.policy.Ejection.LatencyFactor {
 		for _, e := range b.all {
 			e.busySince.Store(0) // from when the time was last looked at
 		}

@@ -89,11 +89,8 @@ func (e *Endpoint) Done(r Result) {
 			e.busySince.Store(now)
 		}
 		e.learnLatency(now, r)
-		if v.outliers && r.Outcome != Cancelled {
-			if !r.Answered {
-				e.took.Add(int64(r.Latency))
-			}
-			b.compare(now)
+		if v.sumsTimes {
+			e.addTime(now, r)
 		}
 	}
 	if r.Outcome == Success && r.Rest <= 0 && e.spotless() {

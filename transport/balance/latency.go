@@ -102,10 +102,13 @@ func (e *Endpoint) learnLatency(now int64, r Result) {
 // before Done, once, and [Result.Answered] must then be set.
 func (e *Endpoint) Answered(wait time.Duration) {
 	e.waiting.Add(-1)
-	if e.balancer.view.Load().byLatency {
+	if v := e.balancer.view.Load(); v.byLatency {
 		now := e.balancer.now()
 		e.busySince.Store(now)
 		e.observeLatency(now, wait)
+		if v.sumsTimes {
+			e.took.Add(int64(wait))
+		}
 	}
 }
 

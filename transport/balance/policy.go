@@ -75,7 +75,7 @@ func (p Policy) Validate() error {
 	for i := range p.Splits {
 		errs = append(errs, p.Splits[i].validate(i)...)
 	}
-	return errors.Join(append(errs, p.Zones.validate(), p.Subset.validate())...)
+	return errors.Join(append(errs, p.Ejection.validate(), p.Zones.validate(), p.Subset.validate())...)
 }
 
 // policyJSON is the form of Policy in JSON.

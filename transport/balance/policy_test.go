@@ -11,9 +11,12 @@ import (
 )
 
 func TestPolicyJSON(t *testing.T) {
-	const doc = `{"policy":"round-robin","slow_start":"10s","ejection":{"consecutive":3,"base":"1s","max":"1m0s","max_percent":10,"panic_percent":20}}`
+	const doc = `{"policy":"round-robin","slow_start":"10s","ejection":{` +
+		`"consecutive":3,"interval":"5s","min_calls":10,"failure_percent":60,"gap":15,"latency_factor":2.5,` +
+		`"base":"1s","max":"1m0s","max_percent":10,"panic_percent":20}}`
 	want := balance.Policy{Name: balance.RoundRobin, SlowStart: 10 * time.Second, Ejection: balance.Ejection{
-		Consecutive: 3, Base: time.Second, Max: time.Minute, MaxPercent: 10, PanicPercent: 20,
+		Consecutive: 3, Interval: 5 * time.Second, MinCalls: 10, FailurePercent: 60, Gap: 15, LatencyFactor: 2.5,
+		Base: time.Second, Max: time.Minute, MaxPercent: 10, PanicPercent: 20,
 	}}
 	var p balance.Policy
 	if err := json.Unmarshal([]byte(doc), &p); err != nil || !reflect.DeepEqual(p, want) {
@@ -52,9 +55,11 @@ func TestPolicyValidate(t *testing.T) {
 		t.Errorf("defaults with a short max: %v", err)
 	}
 	err := balance.Policy{Name: "best", Ejection: balance.Ejection{
-		Consecutive: -1, Base: -1, Max: -1, MaxPercent: 101, PanicPercent: -1,
+		Consecutive: -1, Interval: -1, MinCalls: -1, FailurePercent: 101, Gap: -1, LatencyFactor: 1,
+		Base: -1, Max: -1, MaxPercent: 101, PanicPercent: -1,
 	}}.Validate()
-	for _, want := range []string{`"best"`, "consecutive", "base", "max -1ns", "max_percent", "panic_percent"} {
+	for _, want := range []string{`"best"`, "consecutive", "interval", "min_calls", "failure_percent", "gap",
+		"latency_factor", "base", "max -1ns", "max_percent", "panic_percent"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}

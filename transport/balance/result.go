@@ -23,6 +23,9 @@ const (
 	Cancelled
 )
 
+// failed reports whether the endpoint did not do what it is there for.
+func (o Outcome) failed() bool { return o == Failure || o == ConnectError || o == Timeout }
+
 // A Result is what one attempt taught.
 type Result struct {
 	Outcome Outcome
@@ -42,6 +45,10 @@ type Reason string
 const (
 	// ConsecutiveFailures: it failed or timed out too often in a row.
 	ConsecutiveFailures Reason = "consecutive_failures"
+	// FailureRate: too many of its calls failed; see [Ejection.Interval].
+	FailureRate Reason = "failure_rate"
+	// HighLatency: its calls took too long; see [Ejection.LatencyFactor].
+	HighLatency Reason = "high_latency"
 	// ProbeFailed: its time was up, and the call that was risked on it failed.
 	ProbeFailed Reason = "probe_failed"
 	// CannotConnect: it could not be connected to.

@@ -13,7 +13,8 @@ type view struct {
 	all       []*Endpoint // in the order of the list
 	base      *group      // of all that the policy selects
 	splits    []*viewSplit
-	byLatency bool // whether the policy goes by the time that calls take
+	byLatency bool // whether it matters how long calls take
+	sumsTimes bool // whether it is added up, to compare endpoints by it
 }
 
 // newView sorts all endpoints by what they may get. The lock must be held.
@@ -26,7 +27,8 @@ func (b *Balancer) newView() *view {
 		v.splits = append(v.splits, b.newSplit(i, &v.policy.Splits[i], members))
 	}
 	b.counters, b.nextCounters = b.nextCounters, nil
-	v.byLatency = v.policy.Name == PeakEWMA
+	v.sumsTimes = v.policy.Ejection.LatencyFactor > 0
+	v.byLatency = v.policy.Name == PeakEWMA || v.sumsTimes
 	return v
 }
 
