@@ -20,6 +20,7 @@ import (
 	"github.com/gabion-go/gabion/health"
 	"github.com/gabion-go/gabion/observe"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/instrument"
 )
 
@@ -100,6 +101,7 @@ func (s *Service) openDiscovery() error {
 func (s *Service) openClient() error {
 	opts := []transport.ClientOption{
 		transport.WithObserver(instrument.Client(s.telemetry.Metrics(), s.telemetry.Traces())),
+		transport.WithCaller(balance.Caller{Service: s.cfg.name, ID: s.cfg.instance.ID, Zone: s.cfg.instance.Zone}),
 	}
 	for service, p := range s.cfg.policies {
 		if service == "" {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/transport/balance"
 )
 
 // maxServices bounds the services that a client keeps state for, so that host
@@ -35,6 +36,7 @@ type Client struct {
 	services atomic.Pointer[map[serviceKey]*service] // copied on write under mu
 	mu       sync.Mutex
 	closed   bool
+	peers    peerWatch
 	ctx      context.Context // ends with Close
 	cancel   context.CancelCauseFunc
 	wg       sync.WaitGroup
@@ -57,6 +59,7 @@ type clientConfig struct {
 	connAge    time.Duration
 	idle       time.Duration
 	maxConns   int
+	caller     balance.Caller
 	fallbacks  map[string]FallbackFunc
 	everything FallbackFunc
 	rand       rand.Source // nil for the runtime's

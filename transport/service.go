@@ -60,11 +60,12 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	var err1, err2, err3 error
 	s.breaker, err1 = breaker.New(s.name, breaker.WithSettings(s.policy.Breaker), breaker.WithClassifier(classify),
 		breaker.WithRand(c.randFor(key, "breaker")))
-	s.balancer, err2 = balance.New(s.policy.Balance, balance.WithRand(c.randFor(key, "balance")))
+	s.balancer, err2 = balance.New(s.policy.Balance, balance.WithRand(c.randFor(key, "balance")), balance.WithCaller(c.cfg.caller))
 	s.budget, err3 = retry.NewBudget(s.policy.Retry.Budget)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
+	c.introduce(s.balancer)
 	s.bulkhead = limit.NewBulkhead(s.policy.Limit.Max())
 	s.conns.init(s)
 	if !outside {
@@ -157,6 +158,7 @@ func (s *service) apply(list []discovery.Instance) {
 		list = append([]discovery.Instance{l.instance(s.name)}, list...)
 	}
 	s.balancer.Update(list)
+	s.client.watchPeers(s.balancer)
 	s.conns.retain(s.balancer.Endpoints())
 	if len(list) > 0 && !s.resolved.Swap(true) && s.client.observer != nil {
 		s.stop = s.client.observer.StartService(s.state())
