@@ -34,13 +34,12 @@ type Balancer struct {
 	list       []discovery.Instance // the last one
 	all        []*Endpoint          // those of list that are used, in its order
 	byKey      map[string]*Endpoint
-	generation uint64                    // counts how often all was made
-	filled     bool                      // there has been a list that was not empty
-	remembered map[string]*Endpoint      // that have left lately
-	narrowed   map[string]*narrowed      // by class
-	counters   map[string]*atomic.Uint64 // of the sets that take turns
-
-	nextCounters map[string]*atomic.Uint64 // of the view that is being made
+	generation uint64               // counts how often all was made
+	filled     bool                 // there has been a list that was not empty
+	remembered map[string]*Endpoint // that have left lately
+	narrowed   map[string]*narrowed // by class
+	kept       map[string]*kept     // of the sets of the view, by their keys
+	nextKept   map[string]*kept     // of the view that is being made
 
 	events     []func()
 	delivering bool

@@ -54,24 +54,32 @@ func (c *Candidates) Load(i int) float64 {
 // Usable reports whether the candidate with index i should get this call: it
 // has not been tried, does not rest, and, in its slow start, is lucky.
 func (c *Candidates) Usable(i int) bool {
+	return c.free(i) && (c.now == 0 || c.warm(c.set.active[i]))
+}
+
+// free is Usable whatever the slow start.
+func (c *Candidates) free(i int) bool {
 	e := c.set.active[i]
 	if c.tried[0] != nil && slices.Contains(c.tried[:], e) {
 		return false
 	}
-	if c.now == 0 {
-		return true
-	}
-	return !e.resting(c.now) && c.warm(e)
+	return c.now == 0 || !e.resting(c.now)
 }
 
 // warm draws whether an endpoint in its slow start gets a call.
 func (c *Candidates) warm(e *Endpoint) bool {
+	part := c.warmth(e)
+	return part >= 1 || random.Float64(c.set.rand) < part
+}
+
+// warmth returns the part of its share that an endpoint may have now: 1 unless
+// it is in its slow start.
+func (c *Candidates) warmth(e *Endpoint) float64 {
 	since := e.slowSince.Load()
-	if since == 0 || !c.set.slowStart {
-		return true
+	if since == 0 || !c.set.slowStart || c.now == 0 {
+		return 1
 	}
-	part := float64(c.now-since) / float64(c.set.slowFor)
-	return part >= 1 || random.Float64(c.set.rand) < max(part, slowStartFloor)
+	return max(min(float64(c.now-since)/float64(c.set.slowFor), 1), slowStartFloor)
 }
 
 // Draw returns the index of a usable candidate at random, by weight, but not
@@ -89,16 +97,6 @@ func (c *Candidates) Draw(other int) int {
 		}
 	}
 	return -1
-}
-
-// stride reports whether the candidate takes its turn in the given round.
-func (c *Candidates) stride(i int, round uint64) bool {
-	if c.set.strides == nil {
-		return true
-	}
-	const full = 1<<16 - 1
-	w := uint64(c.set.strides[i])
-	return (w*round+uint64(i)*(full/2))%full >= full-w
 }
 
 // How well an endpoint fits a pick, from worst to best.

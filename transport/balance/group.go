@@ -1,11 +1,9 @@
 package balance
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/random"
@@ -129,7 +127,6 @@ type set struct {
 	// Set only if the weights of active differ.
 	weights []float64
 	alias   []aliasSlot
-	strides []uint16
 }
 
 // newSet returns the set of these endpoints. key tells it from the others, and
@@ -149,18 +146,6 @@ func (b *Balancer) newSet(active []*Endpoint, key string) *set {
 	return s
 }
 
-// turns returns the counter of a set that takes turns. It outlives the view, if
-// the next one has such a set too.
-func (b *Balancer) turns(key string) *atomic.Uint64 {
-	n := b.counters[key]
-	if n == nil {
-		n = &atomic.Uint64{}
-		n.Store(b.rand.Uint64()) // clients must not march together
-	}
-	b.nextCounters[key] = n
-	return n
-}
-
 // weigh prepares draws by weight, unless all weigh the same.
 func (s *set) weigh() {
 	first, equal := 1, true
@@ -174,14 +159,9 @@ func (s *set) weigh() {
 	if equal {
 		return
 	}
-	weights, most := make([]float64, len(s.active)), 0.0
+	weights := make([]float64, len(s.active))
 	for i, e := range s.active {
 		weights[i] = float64(e.weight())
-		most = max(most, weights[i])
 	}
 	s.weights, s.alias = weights, newAlias(weights)
-	s.strides = make([]uint16, len(weights))
-	for i, w := range weights {
-		s.strides[i] = uint16(max(1, math.Round(w/most*math.MaxUint16)))
-	}
 }

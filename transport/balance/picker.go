@@ -1,7 +1,5 @@
 package balance
 
-import "sync/atomic"
-
 // A Picker is a policy: it chooses one of some candidates. It is called by many
 // goroutines at once.
 type Picker interface {
@@ -13,15 +11,18 @@ type Picker interface {
 }
 
 // known are the policies of this package.
-var known = []string{PeakEWMA, P2C, RoundRobin, Random}
+var known = []string{PeakEWMA, P2C, LeastRequest, RoundRobin, Random}
 
 // newPicker returns what picks from s by the policy. The lock must be held.
 func (b *Balancer) newPicker(s *set, key string) Picker {
+	k := b.keep(key)
 	switch b.policy.Name {
 	case P2C:
 		return p2c{}
+	case LeastRequest:
+		return leastRequest{newRoundRobin(s, k)}
 	case RoundRobin:
-		return roundRobin{b.turns(key)}
+		return newRoundRobin(s, k)
 	case Random:
 		return single{}
 	default:
@@ -106,23 +107,4 @@ func (c *Candidates) slower(first, second int) bool {
 		return with < d1*n1/w1 || 2*d2 < d1 && with < d1*(n1+1)/w1
 	}
 	return d2*(n2+1) < d1*(n1+1)
-}
-
-// roundRobin takes one after the other. With unequal weights an endpoint is
-// passed over in as many rounds as it has less weight than the heaviest.
-// Source: gRFC A58, weighted round robin, whose arithmetic this is.
-type roundRobin struct {
-	next *atomic.Uint64
-}
-
-func (r roundRobin) Pick(c Candidates) int {
-	n := uint64(c.Len())
-	for range 2 * n {
-		s := r.next.Add(1)
-		i := int(s % n)
-		if c.stride(i, s/n) && c.Usable(i) {
-			return i
-		}
-	}
-	return -1
 }

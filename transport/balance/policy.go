@@ -22,7 +22,13 @@ const (
 	// P2C takes the one of two endpoints drawn at random that has fewer calls
 	// in flight.
 	P2C = "p2c-least-request"
-	// RoundRobin takes one after the other.
+	// LeastRequest takes the endpoint with the fewest calls in flight. It looks
+	// at all of them, which takes a time in proportion to their number.
+	LeastRequest = "least-request"
+	// RoundRobin takes one after the other. With unequal weights the turns of an
+	// endpoint are evenly spread, and at any time differ from its share of all
+	// by less than 1 while the weights, divided by what they have in common, sum
+	// up to 16384 at most.
 	RoundRobin = "round-robin"
 	// Random draws one.
 	Random = "random"

@@ -1,10 +1,6 @@
 package balance
 
-import (
-	"sync/atomic"
-
-	"github.com/gabion-go/gabion/internal/random"
-)
+import "github.com/gabion-go/gabion/internal/random"
 
 // view is what a pick needs to know. It never changes; a change of state or of
 // the list makes a new one.
@@ -20,13 +16,13 @@ type view struct {
 // newView sorts all endpoints by what they may get. The lock must be held.
 func (b *Balancer) newView() *view {
 	v := &view{policy: b.policy, all: b.all}
-	b.nextCounters = map[string]*atomic.Uint64{}
+	b.nextKept = map[string]*kept{}
 	members := selected(b.all, &v.policy.Select)
 	v.base = b.newGroup("", members)
 	for i := range v.policy.Splits {
 		v.splits = append(v.splits, b.newSplit(i, &v.policy.Splits[i], members))
 	}
-	b.counters, b.nextCounters = b.nextCounters, nil
+	b.kept, b.nextKept = b.nextKept, nil
 	v.sumsTimes = v.policy.Ejection.LatencyFactor > 0
 	v.byLatency = v.policy.Name == PeakEWMA || v.sumsTimes
 	return v

@@ -1,0 +1,97 @@
+package balance_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/balance"
+)
+
+// Nobody gets a call who has more in flight than another.
+func TestLeastRequestTakesTheLeast(t *testing.T) {
+	b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 10)
+	var flying []*balance.Endpoint
+	for n := range 5000 {
+		least := 1 << 30
+		for _, e := range b.Endpoints() {
+			least = min(least, e.InFlight())
+		}
+		e := pick(t, b)
+		if got := e.InFlight() - 1; got != least {
+			t.Fatalf("call %d goes where %d are in flight, and not where %d are", n, got, least)
+		}
+		flying = append(flying, e)
+		if n%3 != 0 {
+			i := n * 7 % len(flying)
+			flying[i].Done(success)
+			flying[i] = flying[len(flying)-1]
+			flying = flying[:len(flying)-1]
+		}
+	}
+}
+
+// Equals take turns.
+func TestLeastRequestRotates(t *testing.T) {
+	b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 4)
+	for e, n := range calls(t, b, 400, success) {
+		if n != 100 {
+			t.Errorf("%s has had %d of 400 calls", e.ID(), n)
+		}
+	}
+}
+
+// With unequal weights the calls in flight follow the weights once there are
+// many.
+func TestLeastRequestByWeight(t *testing.T) {
+	b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 0)
+	b.Update(weighted(10, 10, 5, 1))
+	for range 2600 {
+		pick(t, b)
+	}
+	for i, want := range []int{1000, 1000, 500, 100} {
+		if got := b.Endpoints()[i].InFlight(); got < want-10 || got > want+10 {
+			t.Errorf("%d calls in flight, want about %d", got, want)
+		}
+	}
+}
+
+// One that never answers gets no more than those that do have in flight.
+func TestLeastRequestLeavesTheStuck(t *testing.T) {
+	b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 0)
+	b.Update(weighted(2, 1, 1))
+	stuck := b.Endpoints()[1]
+	for range 1000 {
+		if e := pick(t, b); e != stuck {
+			e.Done(success)
+		}
+	}
+	if n := stuck.InFlight(); n > 1 {
+		t.Errorf("%d calls hang where none is answered", n)
+	}
+}
+
+// A new endpoint among busy ones fills up as slowly as its share grows.
+func TestLeastRequestStartsSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 4)
+		for range 400 {
+			pick(t, b) // and stays
+		}
+		b.Update(instances(5))
+		for range 50 {
+			pick(t, b)
+		}
+		late := b.Endpoints()[4]
+		if n := late.InFlight(); n > 12 {
+			t.Errorf("the new one has %d calls at once, where the others have 100", n)
+		}
+		time.Sleep(balance.DefaultSlowStart)
+		for range 100 {
+			pick(t, b)
+		}
+		if n := late.InFlight(); n < 90 {
+			t.Errorf("the new one has %d calls at last, where the others have 100", n)
+		}
+	})
+}
