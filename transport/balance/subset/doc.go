@@ -19,44 +19,53 @@
 //
 //	floor(turn + i*B/C)
 //
-// Balance. Any k neighboring places of the circle hold floor or ceil of C*k/B of
-// these beginnings, whatever turn is: that many clients use each backend, and no
-// two backends differ by more than 1. Backends may have no client at all where
-// C*k < B.
+// Balance. Any k neighboring places hold floor or ceil of C*k/B of these
+// beginnings, whatever turn is: that many clients use each backend, and no two
+// backends differ by more than 1. Where C*k < B, some have no client.
 //
-// Churn. When a backend leaves, each client changes at most one of its backends,
-// also one that did not use it; when m leave, at most m. Backends that come are
-// the same backwards. For this, turn must follow the backends: with beginnings
-// counted from a fixed point, clients whose backends lie on both sides of that
-// point can change two. It is the turn that brings the backends' places, on
-// average, to where their hashes h (as a part of the circle, 0 to 1) are, seen
-// from the middle of a client's k:
+// Churn. When a backend leaves, each client changes at most one of its own; when
+// m leave, at most m. Backends that come are the same backwards. For this, turn
+// must follow the backends, or clients whose k lie on both sides of the point
+// where places are counted from could change two. It is the turn that brings the
+// places, on average, to where the hashes h (as parts of the circle, 0 to 1) are,
+// seen from the middle of a client's k:
 //
 //	turn = sum(1/2 - h) - (k-1)/2
 //
-// With p for the place of a backend, 0 to B-1, let its shift be p + 1/2 - h*B,
-// less the mean shift of all. While the shifts are at most (B-k)/2, a backend
-// that leaves moves each beginning by less than a place in the direction that
-// its client can bear, and the bound holds. Shifts grow with the root of B only
-// (sqrt(B/12), typically), so the bound holds but for chance; the odds against
-// it are about exp(-3*(B-k)*(B-k)/(2*B)) for one list, less than 1e-11 for 20 of
-// 50, and better by far the more backends there are. They are poor for a dozen
-// backends, or where k is nearly B: there a client can change two at once.
-// Balance holds there as everywhere.
+// Let the shift of the backend in place p, 0 to B-1, be p + 1/2 - h*B, less the
+// mean of that over all. If it leaves, and is d places after the point where a
+// client's k begin before rounding, that point moves, as seen from the backends
+// that stay, by
 //
-// Clients next to each other share nearly all backends. That is the price of the
-// churn: any k that are not in a row lose more than one when places shift. So
-// [Among] orders clients by a hash too, for clients that are busy together, such
-// as those of one rack, often have names that are next to each other. When a
-// client comes or goes, every other changes at most ceil(B/C) backends, with C
-// counting it, and most change fewer.
+//	d/B - 1/2 - (k-2)/(2B) - shift/B
 //
-// While clients disagree on who they are, each is as far from its place as its
-// list is wrong: one client more or less moves it by ceil(B/C) at most. So it
-// harms little to be late, and a caller should be: keep the [Client] until the
-// list has been the same for some time, 30 s say, or another ten times as long
-// has passed, so that a deployment of the clients does not move connections at
-// each step. Nothing of the kind is needed for backends.
+// places. A shift of (B-k)/2 at most makes this -1 to 0 for clients that use the
+// backend, -1 < d <= k-1, who can bear to have their k begin one earlier: one that
+// is left takes the place of the one that is gone. Clients that do not use it can
+// bear -1 to 1, which it is whatever the shift.
+//
+// Shifts are random walks that are tied to their mean, typically of sqrt(B/12)
+// places: one beyond (B-k)/2 is a matter of bad luck, in about one of
+// exp(1.5*(B-k)*(B-k)/B) lists. That is one of 100 for 6 of 12, one of 1,000 for
+// 10 of 20, one of 10^11 for 20 of 50, and never for 10 of 300; where k is nearly
+// B it is common. Then a client may change two when that one backend leaves, but
+// never more, and balance is as ever.
+//
+// How many clients change one is the price of the balance: a quarter to a half of
+// all, for places move by up to half of one so that the gap is shared out. Those
+// next to each other share nearly all of their backends, which is the price of
+// the churn: of backends that are not in a row, more than one would change when
+// places move. So [Among] orders clients by a hash too; those that are busy
+// together, such as those of one rack, often have names that follow each other.
+//
+// When a client comes or goes, every other changes at most ceil(B/C) backends, C
+// counting that client.
+//
+// While clients disagree on who they are, balance suffers a little: if half of
+// 300 clients, with 10 of 300 backends each, see one client more than the others,
+// backends have 9 to 11, and 6 to 14 if they see 30 more. So a client can wait
+// until its list rests. [Steady] does, and spares connections from moving twice.
+// Nothing of the kind is needed for backends.
 //
 // # Clients that know their name only
 //
@@ -64,7 +73,7 @@
 // smallest hashes of its ID and theirs: rendezvous hashing. It changes one
 // backend if one of its own leaves, and otherwise none, always; but how many
 // clients a backend gets is left to chance, as with k drawn at random: with 300
-// clients that take 10 of 300, from about 3 to 20.
+// clients that take 10 of 300, from 2 or 3 to 20.
 //
 // # What does not count
 //
@@ -79,10 +88,11 @@
 // Deterministic subsetting, Beyer et al., "Site Reliability Engineering", 2016,
 // chapter 20, deals shuffled lists: as even, but when the number of backends
 // changes nearly every connection does. Deterministic aperture of Twitter's
-// Finagle lays clients and servers on rings and gives the servers at both ends of
-// an arc fractional weights: a client's share is exact where ours is to 1, but
-// the ring starts at a fixed point. Random subsetting of gRPC, proposal A68, is
-// rendezvous hashing with a seed for each client: as here for clients that know
-// their name only. Rendezvous hashing: Thaler and Ravishankar, "Using Name-Based
+// Finagle lays clients and servers on rings, and gives the servers at both ends
+// of an arc parts of a weight: shares of the load are equal where ours are to
+// one connection, for which arcs may be wider than asked for, and the ring begins
+// at a fixed point. Random subsetting of gRPC, proposal A68, is
+// rendezvous hashing with a salt that each client draws when it starts; here it is
+// the client's name, so that it starts again where it was. Rendezvous hashing: Thaler and Ravishankar, "Using Name-Based
 // Mappings to Increase Hit Rates", IEEE/ACM Transactions on Networking 6(1), 1998.
 package subset
