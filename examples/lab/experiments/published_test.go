@@ -3,6 +3,7 @@ package experiments
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -95,6 +96,15 @@ func TestSubsetting(t *testing.T) {
 	}
 	if c := changed["rendezvous 10 of 300"]; c > 0.06 || atMost["rendezvous 10 of 300"] != 1 {
 		t.Errorf("rendezvous: %v change, at most %v, want 1/30 and 1", c, atMost["rendezvous 10 of 300"])
+	}
+	for key := range most {
+		policy, _, _ := strings.Cut(key, " ")
+		if policy == "gabion" && most[key]-least[key] > 1 {
+			t.Errorf("%s: %v to %v connections, want a difference of 1", key, least[key], most[key])
+		}
+		if strings.HasPrefix(policy, "gabion") && atMost[key] != 1 {
+			t.Errorf("%s: a client changes %v connections, want 1", key, atMost[key])
+		}
 	}
 }
 

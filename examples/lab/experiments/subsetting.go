@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/examples/lab/bench"
+	subsets "github.com/gabion-go/gabion/transport/balance/subset"
 )
 
 // Subsetting counts how evenly the connections of many clients lie on servers
@@ -25,15 +26,18 @@ the servers leaves: on average over all clients and every server that could be t
 
 random draws a subset for each client, and when a server leaves draws for that place alone.
 deterministic is the book's algorithm: clients in rounds, each round deals out one shuffled list.
-rendezvous takes the servers whose hash with the client is largest. The algorithms are the lab's, by
-the book; package balance has no subsets yet.
+rendezvous takes the servers whose hash with the client is largest. These are the lab's, by the book.
+gabion is package subset for clients that know which of how many they are, gabion-name the same for
+clients that know their names only, which is rendezvous hashing.
 
-Extremes of 300 servers are two draws from the tails, so those of random and rendezvous differ from
-the published ones as much as from another seed's.
+Extremes of 300 servers are two draws from the tails, so those of random, rendezvous and
+gabion-name differ from the published ones as much as from another seed's.
 Deterministic subsets are even as published, and nearly all change when a server leaves, because
-another list is shuffled; 295 clients do not fill the last round, so some servers have one fewer.`,
-		Takes:     5 * time.Second,
-		Policies:  []string{"random", "deterministic", "rendezvous"},
+another list is shuffled; 295 clients do not fill the last round, so some servers have one fewer.
+gabion is as even, and a client changes one server at most. A quarter to a half of the clients do,
+for places on its circle move; with rendezvous only those do that lost one.`,
+		Takes:     10 * time.Second,
+		Policies:  []string{"random", "deterministic", "rendezvous", "gabion", "gabion-name"},
 		Published: publishedSubsetting(),
 		Chart:     []string{"max_of_mean", "min_of_mean", "changed_per_client"},
 		Run:       runSubsetting,
@@ -75,6 +79,10 @@ func subCases() []subCase {
 		{"rendezvous", "10 of 300", 300, 300, 10},
 		{"rendezvous", "30 of 300", 300, 300, 30},
 		{"rendezvous", "5 of 10", 2000, 10, 5},
+		{"gabion", "10 of 300", 300, 300, 10},
+		{"gabion", "10 of 300, 295 clients", 295, 300, 10},
+		{"gabion", "3 of 12", 10, 12, 3},
+		{"gabion-name", "10 of 300", 300, 300, 10},
 	}
 }
 
@@ -94,8 +102,17 @@ func runSubsetting(ctx context.Context, r bench.Run) ([]bench.Row, error) {
 // subset returns which of servers a client takes.
 type subset func(seed uint64, client int, servers []int, size int) []int
 
+// chooser returns how the clients choose.
+func (c subCase) chooser(seed uint64) subset {
+	addrs := addresses(seed, c.servers)
+	return map[string]subset{
+		"random": randomSubset, "deterministic": deterministicSubset, "rendezvous": rendezvousSubset,
+		"gabion": gabionSubset(addrs, c.clients), "gabion-name": gabionSubset(addrs, 0),
+	}[c.policy]
+}
+
 func (c subCase) row(ctx context.Context, seed uint64, quick bool) (bench.Row, error) {
-	choose := map[string]subset{"random": randomSubset, "deterministic": deterministicSubset, "rendezvous": rendezvousSubset}[c.policy]
+	choose := c.chooser(seed)
 	all := make([]int, c.servers)
 	for i := range all {
 		all[i] = i
@@ -213,4 +230,29 @@ func rendezvousHash(seed uint64, client, server int) uint64 {
 		h ^= h >> 31
 	}
 	return h
+}
+
+// gabionSubset asks the library, for clients that know how many they are, or do
+// not if that is 0.
+func gabionSubset(addrs []string, clients int) subset {
+	return func(_ uint64, client int, servers []int, size int) []int {
+		list := make([]string, len(servers))
+		for i, s := range servers {
+			list[i] = addrs[s]
+		}
+		chosen := subsets.Choose(list, size, subsets.Client{ID: fmt.Sprint("client-", client), Ordinal: client, Count: clients})
+		for i, x := range chosen {
+			chosen[i] = servers[x]
+		}
+		return chosen
+	}
+}
+
+// addresses returns those of n servers, other ones for each seed.
+func addresses(seed uint64, n int) []string {
+	addrs := make([]string, n)
+	for i := range addrs {
+		addrs[i] = fmt.Sprintf("10.%d.%d.%d:8080", seed%256, i/250, i%250)
+	}
+	return addrs
 }
