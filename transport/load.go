@@ -11,43 +11,66 @@ import (
 
 // loadReport is what a server says of its load in ORCA's text form: the
 // requests in flight, the latency as a moving average over about the last
-// hundred requests, and the share of the process's processors in use.
+// hundred requests, the share of the process's processors in use, and the rates
+// of requests and of errors.
 type loadReport struct {
-	latency atomic.Uint64 // float64 bits, milliseconds
-	cpu     cpuMeter
+	latency  atomic.Uint64 // float64 bits, milliseconds
+	requests atomic.Uint64
+	errors   atomic.Uint64
+	meter    loadMeter
 }
 
-// cpuMeter measures the processor time of the process, at most once a second.
-type cpuMeter struct {
-	next  atomic.Int64 // when to measure again, Unix nanoseconds
-	share atomic.Uint64
-
-	mu   sync.Mutex
-	at   time.Time
-	used time.Duration
+// rates is what was measured over the last second or more.
+type rates struct {
+	cpu      float64 // from 0 to 1, where 1 is all of GOMAXPROCS
+	qps, eps float64
 }
 
-// utilization returns the processor time used over the last second or more,
-// from 0 to 1 where 1 is all of GOMAXPROCS; zero where the system cannot tell.
-func (m *cpuMeter) utilization(now time.Time) float64 {
+// loadMeter measures rates, at most once a second.
+type loadMeter struct {
+	next   atomic.Int64 // when to measure again, Unix nanoseconds
+	latest atomic.Pointer[rates]
+
+	mu               sync.Mutex
+	at               time.Time
+	used             time.Duration // processor time; zero where the system cannot tell
+	requests, errors uint64
+}
+
+// rates returns the latest ones.
+func (l *loadReport) rates(now time.Time) rates {
+	m := &l.meter
 	if due := m.next.Load(); now.UnixNano() >= due && m.next.CompareAndSwap(due, now.Add(time.Second).UnixNano()) {
-		m.measure(now)
+		l.measure(now)
 	}
-	return math.Float64frombits(m.share.Load())
+	if r := m.latest.Load(); r != nil {
+		return *r
+	}
+	return rates{}
 }
 
-func (m *cpuMeter) measure(now time.Time) {
+func (l *loadReport) measure(now time.Time) {
+	m := &l.meter
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	used := cpuTime()
+	used, requests, errors := cpuTime(), l.requests.Load(), l.errors.Load()
 	if wall := now.Sub(m.at); !m.at.IsZero() && wall > 0 {
-		share := float64(used-m.used) / float64(wall) / float64(runtime.GOMAXPROCS(0))
-		m.share.Store(math.Float64bits(min(max(share, 0), 1)))
+		cpu := float64(used-m.used) / float64(wall) / float64(runtime.GOMAXPROCS(0))
+		m.latest.Store(&rates{
+			cpu: min(max(cpu, 0), 1),
+			qps: float64(requests-m.requests) / wall.Seconds(),
+			eps: float64(errors-m.errors) / wall.Seconds(),
+		})
 	}
-	m.at, m.used = now, used
+	m.at, m.used, m.requests, m.errors = now, used, requests, errors
 }
 
-func (l *loadReport) record(d time.Duration) {
+// record counts a request that took d.
+func (l *loadReport) record(d time.Duration, failed bool) {
+	l.requests.Add(1)
+	if failed {
+		l.errors.Add(1)
+	}
 	ms := float64(d) / float64(time.Millisecond)
 	for {
 		old := l.latency.Load()
@@ -64,12 +87,17 @@ func (l *loadReport) record(d time.Duration) {
 }
 
 func (l *loadReport) text(inflight int) string {
-	buf := make([]byte, 0, 96)
+	r := l.rates(time.Now())
+	buf := make([]byte, 0, 144)
 	buf = append(buf, "TEXT named_metrics.rif="...)
 	buf = strconv.AppendInt(buf, int64(inflight), 10)
 	buf = append(buf, ", named_metrics.latency_ms="...)
 	buf = strconv.AppendFloat(buf, math.Float64frombits(l.latency.Load()), 'f', 3, 64)
 	buf = append(buf, ", cpu_utilization="...)
-	buf = strconv.AppendFloat(buf, l.cpu.utilization(time.Now()), 'f', 3, 64)
+	buf = strconv.AppendFloat(buf, r.cpu, 'f', 3, 64)
+	buf = append(buf, ", rps_fractional="...)
+	buf = strconv.AppendFloat(buf, r.qps, 'f', 3, 64)
+	buf = append(buf, ", eps="...)
+	buf = strconv.AppendFloat(buf, r.eps, 'f', 3, 64)
 	return string(buf)
 }

@@ -92,6 +92,10 @@ type exchange struct {
 
 // ServeHTTP serves one request within the server's limits.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if isProbe(r) {
+		s.answerProbe(w, r)
+		return
+	}
 	x := &exchange{server: s}
 	x.w = responseWriter{ResponseWriter: w, exchange: x}
 	x.state.server, x.state.criticality = s, limit.ParseCriticality(r.Header.Get(HeaderCriticality))
@@ -139,7 +143,7 @@ func (x *exchange) serve(ctx context.Context, r *http.Request) {
 	}
 	defer func() {
 		x.state.place.release(x.limitOutcome(ctx))
-		x.server.load.record(time.Since(began))
+		x.server.load.record(time.Since(began), x.w.status >= 500)
 		x.info.Route = r.Pattern
 	}()
 	x.call(r)

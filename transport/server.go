@@ -160,7 +160,10 @@ func NewServer(h http.Handler, opts ...ServerOption) (*Server, error) {
 	s.drainCtx, s.drain = context.WithCancel(context.Background())
 	s.stopCtx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler:           s,
+		Handler: s,
+
+		DisableGeneralOptionsHandler: true, // see answerProbe
+
 		ReadHeaderTimeout: cfg.settings.ReadHeaderTimeout,
 		ReadTimeout:       cfg.settings.ReadTimeout,
 		WriteTimeout:      cfg.settings.WriteTimeout,

@@ -1,0 +1,82 @@
+package transport_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/limit"
+)
+
+// probe sends OPTIONS * to a:1 and returns the response, its body closed.
+func (f *fleet) probe(header http.Header) *http.Response {
+	f.t.Helper()
+	rt := &http.Transport{DialContext: f.net.Dial}
+	defer rt.CloseIdleConnections()
+	resp, err := rt.RoundTrip(&http.Request{
+		Method: http.MethodOptions, URL: &url.URL{Scheme: "http", Host: "a:1", Path: "*"}, Header: header,
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp
+}
+
+// A probe is answered though the server is full, reaches no handler, and says
+// what the server has to do.
+func TestServerAnswersProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		free := make(chan struct{})
+		f.start("cart", "a:1", func(http.ResponseWriter, *http.Request) { <-free }, transport.WithSettings(transport.ServerSettings{
+			Limit: limit.Settings{Initial: 1, Max: 1},
+		}))
+		c := f.client()
+		go func() { _, _, _ = get(t.Context(), c, "http://cart/") }()
+		synctest.Wait()
+		resp := f.probe(http.Header{transport.HeaderAttempt: {"1"}})
+		got := resp.Header.Get(transport.HeaderLoad)
+		if resp.StatusCode != http.StatusOK || !strings.HasPrefix(got, "TEXT named_metrics.rif=1, ") {
+			t.Errorf("status %d, report %q", resp.StatusCode, got)
+		}
+		if got := f.probe(http.Header{}).Header.Get(transport.HeaderLoad); got != "" {
+			t.Errorf("a caller that is no gabion client got %q", got)
+		}
+		close(free)
+		synctest.Wait()
+		if n := f.hit("a:1"); n != 1 {
+			t.Errorf("the handler saw %d requests, want 1", n)
+		}
+	})
+}
+
+// The rates in a report are those of the last second or more.
+func TestLoadReportRates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("cart", "a:1", func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/bad" {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		})
+		c := f.client()
+		ask := http.Header{transport.HeaderAttempt: {"1"}}
+		for i := range 201 {
+			path := "/good"
+			if i%4 == 0 {
+				path = "/bad"
+			}
+			_, _, _ = get(t.Context(), c, "http://cart"+path)
+			time.Sleep(10 * time.Millisecond)
+		}
+		got := f.probe(ask).Header.Get(transport.HeaderLoad)
+		if !strings.HasSuffix(got, "rps_fractional=100.000, eps=25.000") {
+			t.Errorf("got %q", got)
+		}
+	})
+}
