@@ -164,7 +164,7 @@ func (s *set) choose(now int64, tried []*Endpoint) (*Endpoint, int) {
 // clock returns the time if anything depends on it, else 0: reading it costs as
 // much as the rest of a pick.
 func (b *Balancer) clock(v *view) int64 {
-	if v.byLatency {
+	if v.byTime {
 		return b.now()
 	}
 	until := b.timed.Load()

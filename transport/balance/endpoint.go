@@ -28,6 +28,7 @@ type Endpoint struct {
 	failed    atomic.Uint32 // calls
 	cancelled atomic.Uint32 // calls
 	took      atomic.Int64  // nanoseconds, by all calls; counted only if the policy compares them
+	served    served
 
 	_ [64]byte // what follows changes with every call: keep it off other lines
 

@@ -11,7 +11,7 @@ type Picker interface {
 }
 
 // known are the policies of this package.
-var known = []string{PeakEWMA, P2C, LeastRequest, RoundRobin, Random}
+var known = []string{PeakEWMA, P2C, LeastRequest, RoundRobin, WeightedRoundRobin, Random}
 
 // newPicker returns what picks from s by the policy. The lock must be held.
 func (b *Balancer) newPicker(s *set, key string) Picker {
@@ -23,6 +23,8 @@ func (b *Balancer) newPicker(s *set, key string) Picker {
 		return leastRequest{newRoundRobin(s, k)}
 	case RoundRobin:
 		return newRoundRobin(s, k)
+	case WeightedRoundRobin:
+		return newWeightedRoundRobin(s, k, b.policy.Weighted, b.now())
 	case Random:
 		return single{}
 	default:

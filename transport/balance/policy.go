@@ -30,6 +30,13 @@ const (
 	// by less than 1 while the weights, divided by what they have in common, sum
 	// up to 16384 at most.
 	RoundRobin = "round-robin"
+	// WeightedRoundRobin takes one after the other, by what their servers report
+	// ([Endpoint.Report]): the weight of an endpoint is its requests per second,
+	// divided by its utilization plus [Weighted.ErrorPenalty] times the part of
+	// its requests that fail, multiplied with the instance's own weight. One of
+	// which nothing is known has the mean of the others'. While fewer than two
+	// are known it is RoundRobin.
+	WeightedRoundRobin = "weighted-round-robin"
 	// Random draws one.
 	Random = "random"
 )
@@ -46,6 +53,8 @@ type Policy struct {
 	// SlowStart is how long an endpoint that is new or has come back takes to
 	// get its whole share, starting from 10 %. Default 30 s; negative is none.
 	SlowStart time.Duration
+	// Weighted are the settings of WeightedRoundRobin.
+	Weighted Weighted
 	// Ejection says when an endpoint is left out because it fails.
 	Ejection Ejection
 	// Select names the instances that get calls at all. Default all.
@@ -62,6 +71,7 @@ type Policy struct {
 func (p Policy) WithDefaults() Policy {
 	p.Name = cmp.Or(p.Name, PeakEWMA)
 	p.SlowStart = cmp.Or(p.SlowStart, DefaultSlowStart)
+	p.Weighted.withDefaults()
 	p.Ejection.withDefaults()
 	p.Zones.withDefaults()
 	p.Subset.withDefaults()
@@ -81,13 +91,14 @@ func (p Policy) Validate() error {
 	for i := range p.Splits {
 		errs = append(errs, p.Splits[i].validate(i)...)
 	}
-	return errors.Join(append(errs, p.Ejection.validate(), p.Zones.validate(), p.Subset.validate())...)
+	return errors.Join(append(errs, p.Weighted.validate(), p.Ejection.validate(), p.Zones.validate(), p.Subset.validate())...)
 }
 
 // policyJSON is the form of Policy in JSON.
 type policyJSON struct {
 	Name      string            `json:"policy,omitzero"`
 	SlowStart duration.Duration `json:"slow_start,omitzero"`
+	Weighted  weightedJSON      `json:"weighted,omitzero"`
 	Ejection  ejectionJSON      `json:"ejection,omitzero"`
 	Select    Selector          `json:"select,omitzero"`
 	Splits    []Split           `json:"splits,omitzero"`
@@ -96,7 +107,7 @@ type policyJSON struct {
 }
 
 func (p Policy) json() policyJSON {
-	return policyJSON{p.Name, duration.Duration(p.SlowStart), p.Ejection.json(), p.Select, p.Splits, p.Zones, p.Subset}
+	return policyJSON{p.Name, duration.Duration(p.SlowStart), p.Weighted.json(), p.Ejection.json(), p.Select, p.Splits, p.Zones, p.Subset}
 }
 
 // MarshalJSON writes the fields that are set.
@@ -109,6 +120,6 @@ func (p *Policy) UnmarshalJSON(b []byte) error {
 	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("balance: policy: %w", err)
 	}
-	*p = Policy{j.Name, time.Duration(j.SlowStart), j.Ejection.ejection(), j.Select, j.Splits, j.Zones, j.Subset}
+	*p = Policy{j.Name, time.Duration(j.SlowStart), j.Weighted.weighted(), j.Ejection.ejection(), j.Select, j.Splits, j.Zones, j.Subset}
 	return nil
 }

@@ -29,6 +29,7 @@ func (e *Endpoint) Report(l Load) {
 	if l.RIF >= 0 {
 		e.reportRIF(now, l)
 	}
+	e.served.report(now, l, e.balancer.view.Load().policy.Weighted.ErrorPenalty)
 }
 
 // reportRIF notes the requests in flight at the server. The count and the time

@@ -10,6 +10,7 @@ type view struct {
 	base      *group      // of all that the policy selects
 	splits    []*viewSplit
 	byLatency bool // whether it matters how long calls take
+	byTime    bool // whether each pick depends on when it is
 	sumsTimes bool // whether it is added up, to compare endpoints by it
 }
 
@@ -25,6 +26,7 @@ func (b *Balancer) newView() *view {
 	b.kept, b.nextKept = b.nextKept, nil
 	v.sumsTimes = v.policy.Ejection.LatencyFactor > 0
 	v.byLatency = v.policy.Name == PeakEWMA || v.sumsTimes
+	v.byTime = v.byLatency || v.policy.Name == WeightedRoundRobin
 	return v
 }
 
