@@ -39,7 +39,7 @@ func TestMaglevMovesFewOthers(t *testing.T) {
 		members, slots int
 		most           float64
 	}{
-		{3, 65537, 0.001}, {10, 65537, 0.004}, {100, 65537, 0.009}, {1000, 65537, 0.01}, {1000, 655373, 0.006},
+		{3, 65537, 0.001}, {10, 65537, 0.004}, {100, 65537, 0.009}, {1000, 65537, 0.01},
 	} {
 		members := equalMembers(c.members)
 		worst := 0.0

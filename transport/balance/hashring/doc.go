@@ -11,27 +11,29 @@
 //
 // # Kinds
 //
-//	            lookup  balance of shares     keys that move without need
-//	Ring        O(1)    4.4 % off, 15 % at most  none
-//	Maglev      O(1)    within 1 slot         some, see below
-//	Rendezvous  O(n)    that of the hash      none
+//	            lookup  shares are off by  keys that move without need
+//	Ring        O(1)    4.4 % (deviation)  none
+//	Maglev      O(1)    one slot           less than 1 % of all
+//	Rendezvous  O(n)    nothing            none
 //
 // [Ring] is the default. Each member has points on a circle and owns the keys
 // before them (Karger, Lehman, Leighton, Panigrahy, Levine and Lewin, "Consistent
-// Hashing and Random Trees", STOC 1997). With its 512 points a member's share has
-// a standard deviation of 4.4 % of itself.
+// Hashing and Random Trees", STOC 1997). Its 512 points per unit of weight are
+// nobody else's concern, so a member that leaves moves its own keys and no
+// others; see [Settings] for rings of which the size is bounded. The standard
+// deviation of its share is 1/sqrt(512), 4.4 % of the share.
 //
 // [Maglev] fills a table of fixed size by letting the members take turns
 // (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load
 // Balancer", NSDI 2016, section 3.4). It is the one for shares that must be
-// exact. When one of n members of equal weight leaves, keys of others move
+// exact: 100 members have theirs to 0.15 %. When one of n members of equal weight leaves, keys of others move
 // too: 0.2 % of all keys with n = 10, 0.6 % with 100 and 1,000.
 //
 // [Rendezvous] ranks all members for each key and takes the first (Thaler and
 // Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM
 // Transactions on Networking 6(1), 1998), with weights after Schindelhauer and
 // Schomaker, "Weighted Distributed Hash Tables", SPAA 2005. It has nothing to
-// build and suits small sets.
+// build and suits sets of up to about 100.
 //
 // # When the owner cannot serve
 //
@@ -47,9 +49,19 @@
 // # Cost
 //
 // A [Table] never changes and is safe for concurrent use. Lookups allocate
-// nothing. A change of the set builds a new table, in time and memory that grow
-// with the table: a ring of n members of weight 1 has 512 n points of 8 B and
-// between 2 B and 4 B of index for each, a Maglev table 4 B for each slot.
+// nothing. A change of the set builds a new table. On a 2-core virtual machine
+// that was busy with other work, members of weight 1 and the default sizes:
+//
+//	members             10      100      1,000    10,000
+//	Ring        build   0.13 ms  1.8 ms  25 ms    51 ms
+//	            lookup  28 ns    37 ns   66 ns    86 ns
+//	            size    60 kB    0.5 MB  5.2 MB   11 MB
+//	Maglev      build   5.4 ms   14 ms   20 ms    27 ms
+//	            lookup  6 ns     6 ns    6 ns     6 ns
+//	            size    0.3 MB   0.3 MB  0.3 MB   0.5 MB
+//	Rendezvous  build   3 us     23 us   0.2 ms   3 ms
+//	            lookup  0.6 us   1.7 us  10 us    0.1 ms
+//	            size    0.5 kB   4 kB    37 kB    0.4 MB
 //
 // # Compatibility
 //

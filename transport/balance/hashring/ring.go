@@ -96,21 +96,17 @@ func (s share) points(perWeight float64) int {
 	return max(1, int(math.Round(s.weight*perWeight)))
 }
 
-// pointsPerWeight returns how many points a member of weight 1 has if n members
-// weigh total together. So that members keep their points when the set changes,
-// it depends on the set in steps: of a factor of 16 for weights on another
-// scale, and of about 6 to 12 % for a ring that would be too small or
-// too large.
-func pointsPerWeight(n int, total float64, s Settings) float64 {
-	_, exp := math.Frexp(total / float64(n)) // 0 to 3 is from 1/2 to below 8
-	per := math.Ldexp(unitPoints, -4*(exp>>2))
-	if per*total < float64(s.MinPoints) {
-		per = roundBits(float64(s.MinPoints)/total, math.Ceil)
+// pointsPerWeight returns how many points a member of weight 1 has if all weigh
+// total. Where a bound of the ring decides, it changes with total in steps of 6
+// to 12 %, so that most changes of the set leave the others' points as they are.
+func pointsPerWeight(total float64, s Settings) float64 {
+	switch {
+	case unitPoints*total < float64(s.MinPoints):
+		return roundBits(float64(s.MinPoints)/total, math.Ceil)
+	case unitPoints*total > float64(s.MaxPoints):
+		return roundBits(float64(s.MaxPoints)/total, math.Floor)
 	}
-	if per*total > float64(s.MaxPoints) {
-		per = roundBits(float64(s.MaxPoints)/total, math.Floor)
-	}
-	return per
+	return unitPoints
 }
 
 // roundBits rounds x to four significant bits.

@@ -34,11 +34,13 @@ type Settings struct {
 	// Kind is Ring, Maglev or Rendezvous. Default Ring.
 	Kind Kind `json:"kind,omitzero"`
 	// MinPoints and MaxPoints bound the points of a ring. A member has 512
-	// points per unit of weight while the mean weight is at least 1/2 and below
-	// 8, 32 while it is below 128, 2 below 2,048 and so on, so that a member that
-	// comes or goes changes nobody else's points; but all together have about
-	// MinPoints at least and MaxPoints at most, and each has one. More points
-	// make shares more even. Default 1,024 and 1,048,576.
+	// points per unit of weight, whoever else there is; but all together have
+	// about MinPoints at least and MaxPoints at most, and each has one. More
+	// points make shares more even, and tables larger. Where a bound decides,
+	// points per weight change with the set in steps of 6 to 12 %, and a change
+	// of the set that takes a step moves about that part of all keys. Default
+	// 1,024 and 1,048,576, which is for weights of 2 to 2,048 together: divide
+	// all weights by the usual one if that is, say, 100.
 	MinPoints int `json:"min_points,omitzero"`
 	MaxPoints int `json:"max_points,omitzero"`
 	// Slots is the size of a Maglev table, a prime. Shares are exact to one

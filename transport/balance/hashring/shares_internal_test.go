@@ -20,8 +20,8 @@ func TestSharesFollowWeights(t *testing.T) {
 		{Settings{Kind: Ring}, same(10), 0.18},
 		{Settings{Kind: Ring}, same(1000), 0.18},
 		{Settings{Kind: Ring}, weights, 0.18},
-		{Settings{Kind: Ring}, large, 0.4}, // 2 points for a weight of 1
-		{Settings{Kind: Ring, MinPoints: 1 << 20}, same(10), 0.0124},
+		{Settings{Kind: Ring}, large, 0.025},
+		{Settings{Kind: Ring, MinPoints: 1 << 18}, same(10), 0.025},
 		{Settings{Kind: Ring, MinPoints: 10, MaxPoints: 1000}, same(10), 0.4},
 		{Settings{Kind: Ring, MaxPoints: 100_000}, same(1000), 0.41},
 
@@ -29,7 +29,7 @@ func TestSharesFollowWeights(t *testing.T) {
 		{Settings{Kind: Maglev}, same(10), 0.00016},
 		{Settings{Kind: Maglev}, same(100), 0.0016},
 		{Settings{Kind: Maglev}, same(655), 0.01},
-		{Settings{Kind: Maglev, Slots: 1_000_003}, same(10_000), 0.01},
+		{Settings{Kind: Maglev, Slots: 200_003}, same(2000), 0.01},
 		{Settings{Kind: Maglev}, weights, 0.0005},
 		{Settings{Kind: Maglev}, large, 0.0003},
 		{Settings{Kind: Maglev}, light, 0.005},
@@ -81,10 +81,9 @@ func TestPointsOfRing(t *testing.T) {
 		{Settings{}, same(3), 1536},
 		{Settings{}, same(1000), 512_000},
 		{Settings{}, same(10_000), 1_040_000},
-		{Settings{}, ofWeights(7, 7, 9.9), 12_237}, // 512 for a weight of 1
-		{Settings{}, ofWeights(8, 8, 8), 768 + 288},
-		{Settings{}, ofWeights(100, 100, 100), 9600},
+		{Settings{}, ofWeights(100, 200, 0.5), 153_856},
 		{Settings{}, ofWeights(0.5, 0.5), 1024},
+		{Settings{}, ofWeights(1, 1e-6), 1025},
 		{Settings{MinPoints: 4096}, same(2), 4096},
 		{Settings{MaxPoints: 1000}, same(20), 960},
 		{Settings{MaxPoints: 3}, same(20), 20},

@@ -54,7 +54,7 @@ func Build(s Settings, members []Member) (*Table, error) {
 	shares := t.shares(members)
 	switch s.Kind {
 	case Ring:
-		t.points = newRing(shares, pointsPerWeight(len(members), t.total, s))
+		t.points = newRing(shares, pointsPerWeight(t.total, s))
 	case Maglev:
 		t.points = newMaglev(shares, s.Slots)
 	case Rendezvous:

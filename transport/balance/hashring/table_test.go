@@ -106,6 +106,7 @@ func TestBuildErrors(t *testing.T) {
 		"too few slots": {hashring.Settings{Kind: hashring.Maglev, Slots: 7}, equalMembers(8), []string{"8 members: want no more than the 7 slots"}},
 		"kind":          {hashring.Settings{Kind: "star"}, nil, []string{`hashring: kind "star"`}},
 		"slots":         {hashring.Settings{Slots: 65536}, nil, []string{"slots 65536: want a prime"}},
+		"slots 121":     {hashring.Settings{Slots: 121}, nil, []string{"slots 121: want a prime"}},
 		"slots 1":       {hashring.Settings{Slots: 1}, nil, []string{"slots 1: want a prime"}},
 		"slots below 0": {hashring.Settings{Slots: -7}, nil, []string{"slots -7: want a prime"}},
 		"large table":   {hashring.Settings{Slots: 8388617}, nil, []string{"slots 8388617"}},
