@@ -112,12 +112,20 @@ func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 		g = v.group(b, c)
 	}
 	if len(g.set.active) == 0 {
+		if c.Explain != nil {
+			b.explain(c, v, g, b.now(), nil)
+		}
 		return nil, ErrNoInstances
 	}
 	now := b.clock(v)
 	e := b.risk(v, g, c.Tried)
 	if e == nil {
-		e = b.choose(v, g, now, c.Tried)
+		e = b.choose(v, g, now, c)
+	} else if c.Explain != nil {
+		c.Explain.Reason = ByProbe
+	}
+	if c.Explain != nil {
+		b.explain(c, v, g, b.now(), e)
 	}
 	e.inflight.begin()
 	if e.waiting.Add(1) == 1 && now != 0 {
@@ -129,9 +137,9 @@ func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 // choose picks from the part of g that the call should stay in, or else from
 // all of it, or else from whatever there is: an untried endpoint is worth more
 // than the right zone or version.
-func (b *Balancer) choose(v *view, g *group, now int64, tried []*Endpoint) *Endpoint {
+func (b *Balancer) choose(v *view, g *group, now int64, c *Call) *Endpoint {
 	at := g.local(b)
-	e, fit := at.choose(now, tried)
+	e, fit := at.choose(now, c)
 	if fit == fitWell || at == v.base.set {
 		return e
 	}
@@ -139,26 +147,35 @@ func (b *Balancer) choose(v *view, g *group, now int64, tried []*Endpoint) *Endp
 		if wider == at {
 			continue
 		}
-		if e2, fit2 := wider.choose(now, tried); fit2 > fit {
+		if e2, fit2 := wider.choose(now, c); fit2 > fit {
 			e, fit = e2, fit2
+			if c.Explain != nil {
+				c.Explain.Reason = ByFailOver
+			}
 		}
 	}
 	return e
 }
 
 // choose picks an endpoint of s, and tells how well it fits.
-func (s *set) choose(now int64, tried []*Endpoint) (*Endpoint, int) {
-	c := newCandidates(s, now, tried)
+func (s *set) choose(now int64, call *Call) (*Endpoint, int) {
+	c := newCandidates(s, now, call.Tried)
+	if x := call.Explain; x != nil {
+		c.explain, x.at, x.Reason = x, s, ByPolicy
+	}
 	if i := s.picker.Pick(c); i >= 0 {
 		e := s.active[i]
-		if len(tried) == 0 && now == 0 {
+		if len(call.Tried) == 0 && now == 0 {
 			return e, fitWell
 		}
-		if fit := c.fit(e, tried); fit == fitWell {
+		if fit := c.fit(e, call.Tried); fit == fitWell {
 			return e, fit
 		}
 	}
-	return c.search(tried)
+	if call.Explain != nil {
+		call.Explain.Reason = BySearch
+	}
+	return c.search(call.Tried)
 }
 
 // clock returns the time if anything depends on it, else 0: reading it costs as

@@ -8,6 +8,9 @@ type Call struct {
 	// Request answers what the policy asks of the request: for its splits, its
 	// hash, its sticky sessions. Nil has no headers, cookies and queries.
 	Request Request
+	// Explain, if it is not nil, is told why the call goes where it goes. That
+	// takes longer than the pick itself, in proportion to the endpoints.
+	Explain *Explanation
 }
 
 // A Request gives what a policy may look at. What there is none of is empty; of

@@ -15,6 +15,8 @@ type Candidates struct {
 	set   *set
 	now   int64 // nanoseconds since the balancer began; 0 if nothing depends on it
 	tried [4]*Endpoint
+
+	explain *Explanation // nil: nobody asks
 }
 
 func newCandidates(s *set, now int64, tried []*Endpoint) Candidates {
@@ -93,6 +95,9 @@ func (c *Candidates) Draw(other int) int {
 	for range maxDraws {
 		i := c.set.draw(other)
 		if i != other && c.Usable(i) {
+			if c.explain != nil {
+				c.explain.note(c.set.active[i])
+			}
 			return i
 		}
 	}

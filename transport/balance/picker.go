@@ -54,6 +54,8 @@ func (p2c) Pick(c Candidates) int {
 	return first
 }
 
+func (p2c) cost(c *Candidates, i int) float64 { return c.Load(i) / c.Weight(i) }
+
 // busier reports whether first should leave the call to second. Draws follow
 // the weights already. Between equal weights the fewer calls win. Between
 // unequal ones the first drawn keeps the call until the other would be less
@@ -81,6 +83,11 @@ func (peakEWMA) Pick(c Candidates) int {
 		return second
 	}
 	return first
+}
+
+func (peakEWMA) cost(c *Candidates, i int) float64 {
+	e := c.set.active[i]
+	return e.expected(latencyAt(e.latency.Load(), c.now), c.now) * float64(e.inflight.Load()+1) / c.Weight(i)
 }
 
 // slower reports whether a call would take longer on first than on second. An
