@@ -145,7 +145,7 @@ func (b *Balancer) explain(c *Call, v *view, g *group, now int64, e *Endpoint) {
 	if x.at == nil {
 		x.at = g.set
 	}
-	x.places, x.group = places(x.at), places(g.set)
+	x.places, x.group = indices(x.at), indices(g.set)
 	if g.zones != nil {
 		if i := slices.Index(g.zones.sets, x.at); i >= 0 {
 			x.Zone = g.zones.names[i]
@@ -187,8 +187,8 @@ func (x *Explanation) candidate(e *Endpoint, v *view, now int64, tried []*Endpoi
 	return c
 }
 
-// places returns where in s each endpoint is.
-func places(s *set) map[*Endpoint]int {
+// indices returns where in s each endpoint is.
+func indices(s *set) map[*Endpoint]int {
 	m := make(map[*Endpoint]int, len(s.active))
 	for i, e := range s.active {
 		m[e] = i
