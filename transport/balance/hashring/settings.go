@@ -29,13 +29,13 @@ const (
 
 // Settings choose the kind of a table and its size. All processes that are to
 // agree on the owners of keys need the same. A zero field means its default; the
-// fields of other kinds are ignored.
+// fields of other kinds are validated and have no effect.
 type Settings struct {
 	// Kind is Ring, Maglev or Rendezvous. Default Ring.
 	Kind Kind `json:"kind,omitzero"`
 	// MinPoints and MaxPoints bound the points of a ring. A member has 512
 	// points per unit of weight, whoever else there is; but all together have
-	// about MinPoints at least and MaxPoints at most, and each has one. More
+	// about MinPoints at least and MaxPoints at most, and each at least one. More
 	// points make shares more even, and tables larger. Where a bound decides,
 	// points per weight change with the set in steps of 6 to 12 %, and a change
 	// of the set that takes a step moves about that part of all keys. Default
