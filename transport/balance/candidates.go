@@ -77,8 +77,11 @@ func (c *Candidates) warm(e *Endpoint) bool {
 // warmth returns the part of its share that an endpoint may have now: 1 unless
 // it is in its slow start.
 func (c *Candidates) warmth(e *Endpoint) float64 {
+	if !c.set.slowStart || c.now == 0 {
+		return 1
+	}
 	since := e.slowSince.Load()
-	if since == 0 || !c.set.slowStart || c.now == 0 {
+	if since == 0 {
 		return 1
 	}
 	return max(min(float64(c.now-since)/float64(c.set.slowFor), 1), slowStartFloor)
@@ -87,19 +90,29 @@ func (c *Candidates) warmth(e *Endpoint) float64 {
 // Draw returns the index of a usable candidate at random, by weight, but not
 // other, which is ignored if negative. It returns a negative number if a few
 // draws did not find one.
+//
+// An endpoint in its slow start comes up only if it is the first one drawn, and
+// is lucky. It would look idle beside any other, and win: this way it gets no
+// more than its part of a fair share.
 func (c *Candidates) Draw(other int) int {
 	n := len(c.set.active)
 	if other >= 0 && n == 1 {
 		return -1
 	}
+	first := other < 0
 	for range maxDraws {
 		i := c.set.draw(other)
-		if i != other && c.Usable(i) {
+		if i == other || !c.free(i) {
+			continue
+		}
+		part := c.warmth(c.set.active[i])
+		if part >= 1 || first && random.Float64(c.set.rand) < part {
 			if c.explain != nil {
 				c.explain.note(c.set.active[i])
 			}
 			return i
 		}
+		first = false
 	}
 	return -1
 }
