@@ -6,6 +6,7 @@ import (
 
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
 )
 
 // debugState is what /debug/gabion shows.
@@ -57,14 +58,33 @@ type debugClient struct {
 	Panic     bool             `json:"panic"`
 	Limit     debugLimit       `json:"bulkhead"`
 	Budget    float64          `json:"retry_tokens"`
+	Pick      debugPick        `json:"pick"`
 	Endpoints []debugEndpoint  `json:"endpoints"`
 	Policy    transport.Policy `json:"policy"`
 }
 
+// debugPick is where a call would go now, and why.
+type debugPick struct {
+	Policy   string                    `json:"policy"`
+	Part     string                    `json:"part,omitempty"`
+	Zone     string                    `json:"zone,omitempty"`
+	Chosen   string                    `json:"chosen,omitempty"`
+	Reason   balance.ChoiceReason      `json:"reason,omitempty"`
+	Compared []string                  `json:"compared,omitempty"`
+	Excluded map[balance.Exclusion]int `json:"excluded,omitempty"`
+}
+
 type debugEndpoint struct {
 	debugInstance
-	State    string `json:"state"`
-	InFlight int    `json:"in_flight"`
+	State     string            `json:"state"`
+	Excluded  balance.Exclusion `json:"excluded,omitempty"`
+	InFlight  int               `json:"in_flight"`
+	LatencyMS float64           `json:"latency_ms"`
+	StalledMS float64           `json:"stalled_ms,omitempty"`
+	Failing   float64           `json:"failing,omitempty"`
+	Reported  *int              `json:"reported_in_flight,omitempty"`
+	SlowStart float64           `json:"slow_start"`
+	Cost      float64           `json:"cost"`
 }
 
 func (s *Service) debug() debugState {
@@ -113,8 +133,27 @@ func (s *Service) debugClient(c transport.ServiceState) debugClient {
 		Budget: c.Budget.Tokens(),
 		Policy: s.client.PolicyFor(c.Name).WithDefaults(),
 	}
-	for _, e := range c.Balancer.Endpoints() {
-		d.Endpoints = append(d.Endpoints, debugEndpoint{debugInstance(e.Instance()), e.State().String(), e.InFlight()})
+	x := c.Balancer.Explain(balance.Call{})
+	d.Pick = debugPick{Policy: x.Policy, Part: x.Part, Zone: x.Zone, Chosen: x.Chosen.Instance.ID, Reason: x.Reason, Excluded: x.Excluded}
+	for i := range x.Compared {
+		d.Pick.Compared = append(d.Pick.Compared, x.Compared[i].Instance.ID)
+	}
+	for i := range x.Endpoints {
+		d.Endpoints = append(d.Endpoints, newDebugEndpoint(&x.Endpoints[i]))
 	}
 	return d
 }
+
+func newDebugEndpoint(c *balance.Candidate) debugEndpoint {
+	d := debugEndpoint{
+		debugInstance: debugInstance(c.Instance), State: c.State.String(), Excluded: c.Excluded, InFlight: c.InFlight,
+		LatencyMS: milliseconds(c.Latency), StalledMS: milliseconds(c.Stalled),
+		Failing: c.Failing, SlowStart: c.SlowStart, Cost: c.Cost,
+	}
+	if c.Reported >= 0 {
+		d.Reported = &c.Reported
+	}
+	return d
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

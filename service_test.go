@@ -21,6 +21,7 @@ import (
 	"github.com/gabion-go/gabion/health"
 	"github.com/gabion-go/gabion/internal/leaktest"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
 )
 
 // environment is a getenv that knows only what it is given, and keeps gossip
@@ -174,7 +175,8 @@ func TestTwoServicesFindEachOther(t *testing.T) {
 		Registration string
 		Clients      []struct {
 			Service, Breaker string
-			Endpoints        []struct{ Addr, State string }
+			Pick             struct{ Policy, Chosen, Reason string }
+			Endpoints        []struct{ ID, Addr, State string }
 		}
 	}
 	if err := errors.Join(err, json.Unmarshal([]byte(debug), &state)); err != nil || status != 200 {
@@ -183,6 +185,8 @@ func TestTwoServicesFindEachOther(t *testing.T) {
 	if state.Instance.Service != "shop" || state.Instance.Meta["admin"] != shop.AdminAddr() || state.Registration != "registered" ||
 		len(state.Clients) != 1 || state.Clients[0].Breaker != "closed" || len(state.Clients[0].Endpoints) != 1 || state.Clients[0].Endpoints[0].State != "available" {
 		t.Errorf("/debug/gabion says %s", debug)
+	} else if c := state.Clients[0]; c.Pick.Policy != balance.PeakEWMA || c.Pick.Chosen != c.Endpoints[0].ID || c.Pick.Reason != "policy" {
+		t.Errorf("/debug/gabion explains a pick as %+v", c.Pick)
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	memberNeed = "memberlist needs it"
 	tint       = "log lines for a terminal"
 	histogram  = "quantiles that are exact to 3 digits"
+	keyHash    = "the hash of keys that all clients agree on"
 )
 
 var (
@@ -59,17 +60,19 @@ var allowed = map[string]map[string]string{
 	"discovery/consul":                with(map[string]string{module + "discovery": own, module + "internal/": own}, consulDeps),
 	"discovery/gossip":                with(map[string]string{module + "discovery": own, module + "internal/": own}, gossipDeps),
 	"health":                          {module + "health": own, module + "discovery": own},
-	"transport/balance":               {module + "transport/balance": own, module + "discovery": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
+	"transport/balance/hashring":      {module + "transport/balance/hashring": own, "github.com/cespare/xxhash/": keyHash},
+	"transport/balance/subset":        {module + "transport/balance/subset": own, module + "internal/random": own},
+	"transport/balance":               {module + "transport/balance": own, "github.com/cespare/xxhash/": keyHash, module + "discovery": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
 	"transport/retry":                 {module + "transport/retry": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
 	"transport/limit":                 {module + "transport/limit": own, module + "internal/duration": own, module + "internal/strictjson": own},
-	"transport":                       {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own, "github.com/sony/gobreaker/v2": breaking},
+	"transport":                       {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},
 	"observe/metrics":                 with(map[string]string{module + "observe": own}, promDeps, map[string]string{"go.opentelemetry.io/otel": "exemplars carry trace ids", "github.com/go-logr/": otelNeeds, "go.opentelemetry.io/auto/sdk": otelNeeds}),
 	"observe/traces":                  with(map[string]string{module + "observe": own}, otelDeps),
 	"observe/logs":                    {module + "observe": own, "github.com/lmittmann/tint": tint, "go.opentelemetry.io/otel": "records carry trace ids", "github.com/cespare/xxhash/": otelNeeds, "github.com/go-logr/": otelNeeds, "go.opentelemetry.io/auto/sdk": otelNeeds},
 	"observe/admin":                   {module + "observe": own},
 	"transport/instrument":            with(map[string]string{module: own, "github.com/sony/gobreaker/v2": breaking}, promDeps, otelDeps),
-	"transport/transporttest":         {module: own, "github.com/sony/gobreaker/v2": breaking, "github.com/HdrHistogram/hdrhistogram-go": histogram},
-	"transport/transporttest/sockets": {module: own, "github.com/sony/gobreaker/v2": breaking, "github.com/HdrHistogram/hdrhistogram-go": histogram},
+	"transport/transporttest":         {module: own, "github.com/cespare/xxhash/": keyHash, "github.com/sony/gobreaker/v2": breaking, "github.com/HdrHistogram/hdrhistogram-go": histogram},
+	"transport/transporttest/sockets": {module: own, "github.com/cespare/xxhash/": keyHash, "github.com/sony/gobreaker/v2": breaking, "github.com/HdrHistogram/hdrhistogram-go": histogram},
 	"transport/transporttest/dist":    {module + "transport/transporttest/dist": own, module + "internal/duration": own, module + "internal/strictjson": own},
 	"transport/transporttest/load":    {module + "transport/transporttest/load": own, module + "transport/transporttest/dist": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
 	"transport/transporttest/report":  {module + "transport/transporttest/report": own, module + "internal/duration": own, "github.com/HdrHistogram/hdrhistogram-go": histogram},

@@ -3,6 +3,8 @@ package balance
 import (
 	"slices"
 	"time"
+
+	"github.com/gabion-go/gabion/discovery"
 )
 
 // An Explanation tells why a call goes where it goes. [Call.Explain] asks for
@@ -37,8 +39,8 @@ type Explanation struct {
 
 // A Candidate is what is known of an endpoint at the moment of a pick.
 type Candidate struct {
-	// ID and Addr are those of the instance.
-	ID, Addr string
+	// Instance is what discovery says.
+	Instance discovery.Instance
 	State    State
 	// Excluded says why the call could not go there; empty if it could.
 	Excluded Exclusion
@@ -170,7 +172,7 @@ func (x *Explanation) candidate(e *Endpoint, v *view, now int64, tried []*Endpoi
 	in := e.instance.Load()
 	k := newCandidates(x.at, now, tried)
 	c := Candidate{
-		ID: in.ID, Addr: in.Addr, State: e.State(), Weight: e.weight(), InFlight: e.InFlight(),
+		Instance: *in, State: e.State(), Weight: e.weight(), InFlight: e.InFlight(),
 		Excluded: x.exclusion(e, v, now, tried), SlowStart: k.warmth(e), Reported: -1,
 		Latency: time.Duration(latencyAt(e.latency.Load(), now)),
 		Stalled: time.Duration(e.stalled(now)),

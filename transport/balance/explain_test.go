@@ -62,13 +62,13 @@ func TestExplain(t *testing.T) {
 			balance.ExcludedOtherPart, "",
 		} {
 			if got := x.Endpoints[i].Excluded; got != why {
-				t.Errorf("%s is excluded for %q, want %q", x.Endpoints[i].ID, got, why)
+				t.Errorf("%s is excluded for %q, want %q", x.Endpoints[i].Instance.ID, got, why)
 			}
 		}
 		if len(x.Endpoints) != 16 || x.Policy != balance.P2C || x.Part != "split 1 share 1" || x.Zone != "here" || x.Panic {
 			t.Errorf("%+v", x)
 		}
-		if x.Reason != balance.ByPolicy || len(x.Compared) != 2 || x.Chosen.Excluded != "" || x.Chosen.ID == "" {
+		if x.Reason != balance.ByPolicy || len(x.Compared) != 2 || x.Chosen.Excluded != "" || x.Chosen.Instance.ID == "" {
 			t.Errorf("chosen %+v by %s of %+v", x.Chosen, x.Reason, x.Compared)
 		}
 	})
@@ -89,11 +89,11 @@ func TestExplainedPick(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if x.Chosen.ID != e.ID() || len(x.Compared) != 2 || x.Endpoints != nil {
+			if x.Chosen.Instance.ID != e.ID() || len(x.Compared) != 2 || x.Endpoints != nil {
 				t.Fatalf("picked %s, explained as %+v", e.ID(), x)
 			}
 			other := x.Compared[0]
-			if other.ID == x.Chosen.ID {
+			if other.Instance.ID == x.Chosen.Instance.ID {
 				other = x.Compared[1]
 			}
 			if x.Chosen.Cost > other.Cost || x.Chosen.Cost == 0 || x.Chosen.Latency == 0 {
@@ -123,7 +123,7 @@ func TestExplainReasons(t *testing.T) {
 			t.Errorf("with all tried it is by %s", x.Reason)
 		}
 		b.Update(nil)
-		if x := b.Explain(balance.Call{}); x.Chosen.ID != "" || len(x.Endpoints) != 0 {
+		if x := b.Explain(balance.Call{}); x.Chosen.Instance.ID != "" || len(x.Endpoints) != 0 {
 			t.Errorf("without endpoints: %+v", x)
 		}
 	})
@@ -138,11 +138,11 @@ func TestExplainFailOver(t *testing.T) {
 		To: []balance.Share{{Selector: balance.Selector{Version: "v2"}, Percent: 100}},
 	}}}, 0)
 	b.Update(list)
-	if x := b.Explain(balance.Call{}); x.Chosen.ID != "b" || x.Reason != balance.ByPolicy {
-		t.Errorf("chosen %s by %s", x.Chosen.ID, x.Reason)
+	if x := b.Explain(balance.Call{}); x.Chosen.Instance.ID != "b" || x.Reason != balance.ByPolicy {
+		t.Errorf("chosen %s by %s", x.Chosen.Instance.ID, x.Reason)
 	}
-	if x := b.Explain(balance.Call{Tried: b.Endpoints()[1:]}); x.Chosen.ID != "a" || x.Reason != balance.ByFailOver {
-		t.Errorf("chosen %s by %s", x.Chosen.ID, x.Reason)
+	if x := b.Explain(balance.Call{Tried: b.Endpoints()[1:]}); x.Chosen.Instance.ID != "a" || x.Reason != balance.ByFailOver {
+		t.Errorf("chosen %s by %s", x.Chosen.Instance.ID, x.Reason)
 	}
 }
 
