@@ -35,6 +35,8 @@ type Balancer struct {
 	all        []*Endpoint          // those of list that are used, in its order
 	byKey      map[string]*Endpoint
 	generation uint64               // counts how often all was made
+	names      map[uint64]*Endpoint // all by name, if sessions are sticky
+	named      uint64               // the generation of names
 	filled     bool                 // there has been a list that was not empty
 	remembered map[string]*Endpoint // that have left lately
 	narrowed   map[string]*narrowed // by class
@@ -118,11 +120,17 @@ func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 		return nil, ErrNoInstances
 	}
 	now := b.clock(v)
-	e := b.risk(v, g, c.Tried)
+	var e *Endpoint
+	if v.names != nil {
+		e = v.session(b, c)
+	}
+	if e == nil {
+		if e = b.risk(v, g, c.Tried); e != nil && c.Explain != nil {
+			c.Explain.Reason = ByProbe
+		}
+	}
 	if e == nil {
 		e = b.choose(v, g, now, c)
-	} else if c.Explain != nil {
-		c.Explain.Reason = ByProbe
 	}
 	if c.Explain != nil {
 		b.explain(c, v, g, b.now(), e)

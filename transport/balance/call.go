@@ -8,6 +8,9 @@ type Call struct {
 	// Request answers what the policy asks of the request: for its splits, its
 	// hash, its sticky sessions. Nil has no headers, cookies and queries.
 	Request Request
+	// Key is the call's hash key, where the caller works out one itself. It goes
+	// before what the policy looks for in Request.
+	Key string
 	// Explain, if it is not nil, is told why the call goes where it goes. That
 	// takes longer than the pick itself, in proportion to the endpoints.
 	Explain *Explanation

@@ -121,11 +121,14 @@ func (b *Balancer) Explain(c Call) Explanation {
 	if v.splits != nil {
 		g = v.group(b, &c)
 	}
-	if len(g.set.active) == 0 {
-		b.explain(&c, v, g, now, nil)
-	} else {
-		b.explain(&c, v, g, now, b.choose(v, g, now, &c))
+	var e *Endpoint
+	if v.names != nil {
+		e = v.session(b, &c)
 	}
+	if e == nil && len(g.set.active) > 0 {
+		e = b.choose(v, g, now, &c)
+	}
+	b.explain(&c, v, g, now, e)
 	x.Endpoints = make([]Candidate, 0, len(v.all))
 	for _, e := range v.all {
 		x.Endpoints = append(x.Endpoints, x.candidate(e, v, now, c.Tried))

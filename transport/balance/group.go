@@ -79,8 +79,18 @@ func (b *Balancer) newSplit(n int, s *Split, members []*Endpoint) *viewSplit {
 func (v *viewSplit) assign(c *Call, src rand.Source) *group {
 	at := 100 * random.Float64(src)
 	if key := c.key(v.policy.By); key != "" {
-		at = 100 * random.Unit(random.Hash(v.salt, key))
+		at = v.place(key)
 	}
+	return v.part(at)
+}
+
+// place returns where the calls with a key are, from 0 to 100.
+func (v *viewSplit) place(key string) float64 {
+	return 100 * random.Unit(random.Hash(v.salt, key))
+}
+
+// part returns the group at a place.
+func (v *viewSplit) part(at float64) *group {
 	sum := 0.0
 	for i, g := range v.groups {
 		if sum += v.policy.To[i].Percent; at < sum {

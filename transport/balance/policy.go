@@ -65,6 +65,11 @@ type Policy struct {
 	Zones Zones
 	// Subset says when a part of a large service is used.
 	Subset Subset
+	// Sticky keeps the calls of a session at one endpoint. Default off.
+	Sticky Sticky
+	// Shadow sends some requests a second time, to see how another version
+	// answers them. Default off.
+	Shadow Shadow
 }
 
 // WithDefaults returns p with every zero field set to its default.
@@ -75,6 +80,8 @@ func (p Policy) WithDefaults() Policy {
 	p.Ejection.withDefaults()
 	p.Zones.withDefaults()
 	p.Subset.withDefaults()
+	p.Sticky.withDefaults()
+	p.Shadow.withDefaults()
 	return p
 }
 
@@ -91,7 +98,8 @@ func (p Policy) Validate() error {
 	for i := range p.Splits {
 		errs = append(errs, p.Splits[i].validate(i)...)
 	}
-	return errors.Join(append(errs, p.Weighted.validate(), p.Ejection.validate(), p.Zones.validate(), p.Subset.validate())...)
+	return errors.Join(append(errs, p.Weighted.validate(), p.Ejection.validate(), p.Zones.validate(), p.Subset.validate(),
+		p.Sticky.validate(), p.Shadow.validate())...)
 }
 
 // policyJSON is the form of Policy in JSON.
@@ -104,10 +112,13 @@ type policyJSON struct {
 	Splits    []Split           `json:"splits,omitzero"`
 	Zones     Zones             `json:"zones,omitzero"`
 	Subset    Subset            `json:"subset,omitzero"`
+	Sticky    stickyJSON        `json:"sticky,omitzero"`
+	Shadow    Shadow            `json:"shadow,omitzero"`
 }
 
 func (p Policy) json() policyJSON {
-	return policyJSON{p.Name, duration.Duration(p.SlowStart), p.Weighted.json(), p.Ejection.json(), p.Select, p.Splits, p.Zones, p.Subset}
+	return policyJSON{p.Name, duration.Duration(p.SlowStart), p.Weighted.json(), p.Ejection.json(), p.Select, p.Splits, p.Zones, p.Subset,
+		p.Sticky.json(), p.Shadow}
 }
 
 // MarshalJSON writes the fields that are set.
@@ -120,6 +131,7 @@ func (p *Policy) UnmarshalJSON(b []byte) error {
 	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("balance: policy: %w", err)
 	}
-	*p = Policy{j.Name, time.Duration(j.SlowStart), j.Weighted.weighted(), j.Ejection.ejection(), j.Select, j.Splits, j.Zones, j.Subset}
+	*p = Policy{j.Name, time.Duration(j.SlowStart), j.Weighted.weighted(), j.Ejection.ejection(), j.Select, j.Splits, j.Zones, j.Subset,
+		j.Sticky.sticky(), j.Shadow}
 	return nil
 }

@@ -9,9 +9,11 @@ type view struct {
 	all       []*Endpoint // in the order of the list
 	base      *group      // of all that the policy selects
 	splits    []*viewSplit
-	byLatency bool // whether it matters how long calls take
-	byTime    bool // whether each pick depends on when it is
-	sumsTimes bool // whether it is added up, to compare endpoints by it
+	names     map[uint64]*Endpoint // see Sticky; nil if sessions are not sticky
+	shadow    *set                 // see Shadow; nil if there are none
+	byLatency bool                 // whether it matters how long calls take
+	byTime    bool                 // whether each pick depends on when it is
+	sumsTimes bool                 // whether it is added up, to compare endpoints by it
 }
 
 // newView sorts all endpoints by what they may get. The lock must be held.
@@ -24,6 +26,7 @@ func (b *Balancer) newView() *view {
 		v.splits = append(v.splits, b.newSplit(i, &v.policy.Splits[i], members))
 	}
 	b.kept, b.nextKept = b.nextKept, nil
+	v.names, v.shadow = b.nameAll(), b.newShadow()
 	v.sumsTimes = v.policy.Ejection.LatencyFactor > 0
 	v.byLatency = v.policy.Name == PeakEWMA || v.sumsTimes
 	v.byTime = v.byLatency || v.policy.Name == WeightedRoundRobin
