@@ -35,8 +35,8 @@ type Balancer struct {
 	all        []*Endpoint          // those of list that are used, in its order
 	byKey      map[string]*Endpoint
 	generation uint64               // counts how often all was made
-	names      map[uint64]*Endpoint // all by name, if sessions are sticky
-	named      uint64               // the generation of names
+	byName     map[uint64]*Endpoint // all, by their names, if sessions are sticky
+	named      uint64               // the generation of byName
 	filled     bool                 // there has been a list that was not empty
 	remembered map[string]*Endpoint // that have left lately
 	narrowed   map[string]*narrowed // by class

@@ -5,12 +5,12 @@ package balance
 type Call struct {
 	// Tried are the endpoints that earlier attempts of the call went to.
 	Tried []*Endpoint
+	// Key is what a policy that goes by hash goes by. Empty leaves it to
+	// [Hash.By].
+	Key string
 	// Request answers what the policy asks of the request: for its splits, its
 	// hash, its sticky sessions. Nil has no headers, cookies and queries.
 	Request Request
-	// Key is the call's hash key, where the caller works out one itself. It goes
-	// before what the policy looks for in Request.
-	Key string
 	// Explain, if it is not nil, is told why the call goes where it goes. That
 	// takes longer than the pick itself, in proportion to the endpoints.
 	Explain *Explanation

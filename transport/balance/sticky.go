@@ -154,17 +154,17 @@ func nameOf(key string) uint64 { return random.Hash(0, "sticky "+key) }
 // lock must be held.
 func (b *Balancer) nameAll() map[uint64]*Endpoint {
 	if !b.policy.Sticky.on() {
-		b.names = nil
+		b.byName = nil
 		return nil
 	}
-	if b.names != nil && b.named == b.generation {
-		return b.names
+	if b.byName != nil && b.named == b.generation {
+		return b.byName
 	}
-	b.names, b.named = make(map[uint64]*Endpoint, len(b.all)), b.generation
+	b.byName, b.named = make(map[uint64]*Endpoint, len(b.all)), b.generation
 	for _, e := range b.all {
-		b.names[nameOf(e.key())] = e
+		b.byName[nameOf(e.key())] = e
 	}
-	return b.names
+	return b.byName
 }
 
 // session returns the endpoint that the call names, if it may go there, else
