@@ -20,6 +20,7 @@ var ErrNoInstances = errors.New("balance: no instances")
 type Balancer struct {
 	observer Observer
 	rand     rand.Source
+	custom   []custom // policies
 	epoch    time.Time
 
 	view  atomic.Pointer[view]
@@ -75,11 +76,8 @@ func WithRand(src rand.Source) Option {
 }
 
 // New returns a Balancer without endpoints. The error joins everything that is
-// wrong with p.
+// wrong with p and with the options.
 func New(p Policy, opts ...Option) (*Balancer, error) {
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
 	b := &Balancer{
 		policy: p.WithDefaults(), epoch: time.Now(),
 		byKey: map[string]*Endpoint{}, remembered: map[string]*Endpoint{},
@@ -89,6 +87,9 @@ func New(p Policy, opts ...Option) (*Balancer, error) {
 	}
 	if b.rand == nil {
 		b.rand = random.Runtime
+	}
+	if err := errors.Join(b.buildCustom(), p.validate(b.names())); err != nil {
+		return nil, err
 	}
 	b.view.Store(b.newView())
 	return b, nil
@@ -146,8 +147,12 @@ func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 // all of it, or else from whatever there is: an untried endpoint is worth more
 // than the right zone or version.
 func (b *Balancer) choose(v *view, g *group, now int64, c *Call) *Endpoint {
-	at := g.local(b)
-	e, fit := at.choose(now, c)
+	hash := uint64(0)
+	if v.hashes {
+		hash = v.policy.Hash.of(c)
+	}
+	at := g.local(b, hash)
+	e, fit := at.choose(now, hash, c)
 	if fit == fitWell || at == v.base.set {
 		return e
 	}
@@ -155,7 +160,7 @@ func (b *Balancer) choose(v *view, g *group, now int64, c *Call) *Endpoint {
 		if wider == at {
 			continue
 		}
-		if e2, fit2 := wider.choose(now, c); fit2 > fit {
+		if e2, fit2 := wider.choose(now, hash, c); fit2 > fit {
 			e, fit = e2, fit2
 			if c.Explain != nil {
 				c.Explain.Reason = ByFailOver
@@ -166,12 +171,13 @@ func (b *Balancer) choose(v *view, g *group, now int64, c *Call) *Endpoint {
 }
 
 // choose picks an endpoint of s, and tells how well it fits.
-func (s *set) choose(now int64, call *Call) (*Endpoint, int) {
+func (s *set) choose(now int64, hash uint64, call *Call) (*Endpoint, int) {
 	c := newCandidates(s, now, call.Tried)
+	c.hash = hash
 	if x := call.Explain; x != nil {
 		c.explain, x.at, x.Reason = x, s, ByPolicy
 	}
-	if i := s.picker.Pick(c); i >= 0 {
+	if i := s.picker.Pick(c); i >= 0 && i < len(s.active) {
 		e := s.active[i]
 		if len(call.Tried) == 0 && now == 0 {
 			return e, fitWell
@@ -208,7 +214,7 @@ func (b *Balancer) clock(v *view) int64 {
 // endpoints stays. The error joins everything that is wrong with p, and then
 // nothing changes.
 func (b *Balancer) SetPolicy(p Policy) error {
-	if err := p.Validate(); err != nil {
+	if err := p.validate(b.names()); err != nil {
 		return err
 	}
 	p = p.WithDefaults()

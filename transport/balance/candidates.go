@@ -13,7 +13,8 @@ const maxDraws = 8
 // length of one pick and belong to it.
 type Candidates struct {
 	set   *set
-	now   int64 // nanoseconds since the balancer began; 0 if nothing depends on it
+	now   int64  // nanoseconds since the balancer began; 0 if nothing depends on it
+	hash  uint64 // 0: no key, or the policy does not go by it
 	tried [4]*Endpoint
 
 	explain *Explanation // nil: nobody asks
@@ -38,6 +39,9 @@ func (c *Candidates) Weight(i int) float64 {
 	}
 	return c.set.weights[i]
 }
+
+// Hash returns the hash of the call's key, or 0 if it has none.
+func (c *Candidates) Hash() uint64 { return c.hash }
 
 // Load returns how busy the candidate with index i is: its calls in flight,
 // more if it has been failing.

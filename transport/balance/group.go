@@ -46,8 +46,8 @@ func (b *Balancer) newGroup(name string, members []*Endpoint) *group {
 	if len(active) == 0 {
 		active, g.out = g.out, nil
 	}
-	g.set = b.newSet(active, name)
-	g.zones = b.zoned(g, name)
+	g.set = b.newSet(active, members, name)
+	g.zones = b.zoned(g, members, name)
 	return g
 }
 
@@ -139,9 +139,9 @@ type set struct {
 	alias   []aliasSlot
 }
 
-// newSet returns the set of these endpoints. key tells it from the others, and
-// stays the same from one view to the next. The lock must be held.
-func (b *Balancer) newSet(active []*Endpoint, key string) *set {
+// newSet returns the set of the active ones of members. key tells it from the
+// others, and stays the same from one view to the next. The lock must be held.
+func (b *Balancer) newSet(active, members []*Endpoint, key string) *set {
 	s := &set{active: active, rand: b.rand, slowFor: b.policy.SlowStart}
 	s.weigh()
 	now := b.now()
@@ -152,7 +152,7 @@ func (b *Balancer) newSet(active []*Endpoint, key string) *set {
 		}
 	}
 	s.slowStart = slow > 0 && slow*2 <= len(active)
-	s.picker = b.newPicker(s, key)
+	s.picker = b.newPicker(s, members, key)
 	return s
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
-var policies = []string{balance.PeakEWMA, balance.P2C, balance.LeastRequest, balance.RoundRobin, balance.WeightedRoundRobin, balance.Random}
+var policies = []string{balance.PeakEWMA, balance.P2C, balance.LeastRequest, balance.RoundRobin, balance.WeightedRoundRobin, balance.Random,
+	balance.RingHash, balance.Maglev, balance.Rendezvous}
 
 func TestEvenSpread(t *testing.T) {
 	for _, name := range policies {

@@ -11,10 +11,11 @@ type Picker interface {
 }
 
 // known are the policies of this package.
-var known = []string{PeakEWMA, P2C, LeastRequest, RoundRobin, WeightedRoundRobin, Random}
+var known = []string{PeakEWMA, P2C, LeastRequest, RoundRobin, WeightedRoundRobin, Random, RingHash, Maglev, Rendezvous}
 
-// newPicker returns what picks from s by the policy. The lock must be held.
-func (b *Balancer) newPicker(s *set, key string) Picker {
+// newPicker returns what picks from s, the active ones of members, by the
+// policy. The lock must be held.
+func (b *Balancer) newPicker(s *set, members []*Endpoint, key string) Picker {
 	k := b.keep(key)
 	switch b.policy.Name {
 	case P2C:
@@ -27,7 +28,12 @@ func (b *Balancer) newPicker(s *set, key string) Picker {
 		return newWeightedRoundRobin(s, k, b.policy.Weighted, b.now())
 	case Random:
 		return single{}
+	case RingHash, Maglev, Rendezvous:
+		return newHashed(s, members, k, &b.policy)
 	default:
+		if p := b.customPicker(b.policy.Name); p != nil {
+			return p
+		}
 		return peakEWMA{}
 	}
 }

@@ -39,6 +39,13 @@ const (
 	WeightedRoundRobin = "weighted-round-robin"
 	// Random draws one.
 	Random = "random"
+	// RingHash, Maglev and Rendezvous send calls with the same key to the same
+	// endpoint while they can, on all clients: see [Hash] for keys, and package
+	// hashring for the kinds. What is left out or full hands its calls to all
+	// others, each key in an order of its own, and gets them back afterwards.
+	RingHash   = "ring-hash"
+	Maglev     = "maglev"
+	Rendezvous = "rendezvous"
 )
 
 // DefaultSlowStart is used where [Policy.SlowStart] is zero.
@@ -48,13 +55,17 @@ const DefaultSlowStart = 30 * time.Second
 // default. In JSON durations are strings such as "10s", and an unknown name is
 // an error.
 type Policy struct {
-	// Name is PeakEWMA, P2C, RoundRobin or Random. Default PeakEWMA.
+	// Name is PeakEWMA, P2C, LeastRequest, RoundRobin, WeightedRoundRobin,
+	// Random, RingHash, Maglev or Rendezvous, or that of a policy of one's own:
+	// see [WithPicker]. Default PeakEWMA.
 	Name string
 	// SlowStart is how long an endpoint that is new or has come back takes to
 	// get its whole share, starting from 10 %. Default 30 s; negative is none.
 	SlowStart time.Duration
 	// Weighted are the settings of WeightedRoundRobin.
 	Weighted Weighted
+	// Hash are the settings of RingHash, Maglev and Rendezvous.
+	Hash Hash
 	// Ejection says when an endpoint is left out because it fails.
 	Ejection Ejection
 	// Select names the instances that get calls at all. Default all.
@@ -77,6 +88,7 @@ func (p Policy) WithDefaults() Policy {
 	p.Name = cmp.Or(p.Name, PeakEWMA)
 	p.SlowStart = cmp.Or(p.SlowStart, DefaultSlowStart)
 	p.Weighted.withDefaults()
+	p.Hash.withDefaults()
 	p.Ejection.withDefaults()
 	p.Zones.withDefaults()
 	p.Subset.withDefaults()
@@ -86,19 +98,23 @@ func (p Policy) WithDefaults() Policy {
 }
 
 // Validate reports, joined, everything that is wrong with p. The zero Policy is
-// valid.
-func (p Policy) Validate() error {
+// valid. It knows the policies of this package; New and SetPolicy know those of
+// [WithPicker] too.
+func (p Policy) Validate() error { return p.validate(known) }
+
+// validate is Validate where there are policies of other names.
+func (p Policy) validate(names []string) error {
 	var errs []error
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("balance: "+format, args...))
 	}
-	if !slices.Contains(known, cmp.Or(p.Name, PeakEWMA)) {
-		bad("policy %q: want one of %s", p.Name, strings.Join(known, ", "))
+	if !slices.Contains(names, cmp.Or(p.Name, PeakEWMA)) {
+		bad("policy %q: want one of %s", p.Name, strings.Join(names, ", "))
 	}
 	for i := range p.Splits {
 		errs = append(errs, p.Splits[i].validate(i)...)
 	}
-	return errors.Join(append(errs, p.Weighted.validate(), p.Ejection.validate(), p.Zones.validate(), p.Subset.validate(),
+	return errors.Join(append(errs, p.Weighted.validate(), p.Hash.validate(), p.Ejection.validate(), p.Zones.validate(), p.Subset.validate(),
 		p.Sticky.validate(), p.Shadow.validate())...)
 }
 
@@ -107,6 +123,7 @@ type policyJSON struct {
 	Name      string            `json:"policy,omitzero"`
 	SlowStart duration.Duration `json:"slow_start,omitzero"`
 	Weighted  weightedJSON      `json:"weighted,omitzero"`
+	Hash      Hash              `json:"hash,omitzero"`
 	Ejection  ejectionJSON      `json:"ejection,omitzero"`
 	Select    Selector          `json:"select,omitzero"`
 	Splits    []Split           `json:"splits,omitzero"`
@@ -117,7 +134,7 @@ type policyJSON struct {
 }
 
 func (p Policy) json() policyJSON {
-	return policyJSON{p.Name, duration.Duration(p.SlowStart), p.Weighted.json(), p.Ejection.json(), p.Select, p.Splits, p.Zones, p.Subset,
+	return policyJSON{p.Name, duration.Duration(p.SlowStart), p.Weighted.json(), p.Hash, p.Ejection.json(), p.Select, p.Splits, p.Zones, p.Subset,
 		p.Sticky.json(), p.Shadow}
 }
 
@@ -131,7 +148,7 @@ func (p *Policy) UnmarshalJSON(b []byte) error {
 	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("balance: policy: %w", err)
 	}
-	*p = Policy{j.Name, time.Duration(j.SlowStart), j.Weighted.weighted(), j.Ejection.ejection(), j.Select, j.Splits, j.Zones, j.Subset,
+	*p = Policy{j.Name, time.Duration(j.SlowStart), j.Weighted.weighted(), j.Hash, j.Ejection.ejection(), j.Select, j.Splits, j.Zones, j.Subset,
 		j.Sticky.sticky(), j.Shadow}
 	return nil
 }

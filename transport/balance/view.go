@@ -13,6 +13,7 @@ type view struct {
 	shadow    *set                 // see Shadow; nil if there are none
 	byLatency bool                 // whether it matters how long calls take
 	byTime    bool                 // whether each pick depends on when it is
+	hashes    bool                 // whether picks depend on the hash of the call's key
 	sumsTimes bool                 // whether it is added up, to compare endpoints by it
 }
 
@@ -29,6 +30,7 @@ func (b *Balancer) newView() *view {
 	v.names, v.shadow = b.nameAll(), b.newShadow()
 	v.sumsTimes = v.policy.Ejection.LatencyFactor > 0
 	v.byLatency = v.policy.Name == PeakEWMA || v.sumsTimes
+	v.hashes = b.policy.hashes() || b.customPicker(b.policy.Name) != nil
 	v.byTime = v.byLatency || v.policy.Name == WeightedRoundRobin
 	return v
 }

@@ -107,7 +107,7 @@ func zoneShares(have, callers []float64, own int) []float64 {
 
 // zoned returns how calls of a group are spread over zones, or nil if zones do
 // not matter. The lock must be held.
-func (b *Balancer) zoned(g *group, key string) *zoneSplit {
+func (b *Balancer) zoned(g *group, members []*Endpoint, key string) *zoneSplit {
 	p := &b.policy.Zones
 	if p.Disabled || b.caller.Zone == "" || g.panicking || len(g.set.active) < p.MinEndpoints {
 		return nil
@@ -139,20 +139,37 @@ func (b *Balancer) zoned(g *group, key string) *zoneSplit {
 		}
 		sum += share
 		z.names = append(z.names, names[i])
-		z.sets = append(z.sets, b.newSet(byZone[names[i]], key+"/"+names[i]))
+		z.sets = append(z.sets, b.newSet(byZone[names[i]], b.owners(members, names[i]), key+"/"+names[i]))
 		z.upTo = append(z.upTo, sum)
 	}
 	return z
 }
 
+// owners returns the ones of members in a zone, if the policy goes by hash.
+func (b *Balancer) owners(members []*Endpoint, zone string) []*Endpoint {
+	if !b.policy.hashes() {
+		return nil
+	}
+	var list []*Endpoint
+	for _, e := range members {
+		if e.instance.Load().Zone == zone {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
 // local draws the part of a group that a call stays in, which is all of it if
-// zones do not matter.
-func (g *group) local(b *Balancer) *set {
+// zones do not matter. The hash decides, unless it is zero: a key has one owner.
+func (g *group) local(b *Balancer, hash uint64) *set {
 	if g.zones == nil {
 		return g.set
 	}
 	if len(g.zones.sets) == 1 {
 		return g.zones.sets[0]
+	}
+	if hash != 0 {
+		return g.zones.draw(random.Unit(hash))
 	}
 	return g.zones.draw(random.Float64(b.rand))
 }
