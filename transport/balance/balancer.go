@@ -20,6 +20,7 @@ var ErrNoInstances = errors.New("balance: no instances")
 type Balancer struct {
 	observer Observer
 	rand     rand.Source
+	prober   func(*Endpoint) // nil: nobody
 	custom   []custom // policies
 	epoch    time.Time
 
