@@ -30,6 +30,7 @@ type service struct {
 	budget   *retry.Budget
 	rand     rand.Source // of backoffs and ages; breaker and balancer have their own
 	conns    connSet
+	prober   prober
 
 	resolved  atomic.Bool   // a list has been known at least once
 	ready     chan struct{} // closed when resolved
@@ -60,7 +61,12 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	var err1, err2, err3 error
 	s.breaker, err1 = breaker.New(s.name, breaker.WithSettings(s.policy.Breaker), breaker.WithClassifier(classify),
 		breaker.WithRand(c.randFor(key, "breaker")))
-	s.balancer, err2 = balance.New(s.policy.Balance, balance.WithRand(c.randFor(key, "balance")), balance.WithCaller(c.cfg.caller))
+	s.prober.init(s)
+	opts := []balance.Option{balance.WithRand(c.randFor(key, "balance")), balance.WithCaller(c.cfg.caller)}
+	if !outside { // servers of others are asked for what they are there for
+		opts = append(opts, balance.WithProber(s.prober.ask))
+	}
+	s.balancer, err2 = balance.New(s.policy.Balance, opts...)
 	s.budget, err3 = retry.NewBudget(s.policy.Retry.Budget)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
@@ -191,6 +197,7 @@ func (s *service) closeIdle() { s.conns.closeIdle() }
 func (s *service) close() {
 	s.cancel()
 	<-s.done
+	s.prober.stop()
 	s.conns.retain(nil)
 	if s.stop != nil {
 		s.stop()
