@@ -21,7 +21,7 @@ type Balancer struct {
 	observer Observer
 	rand     rand.Source
 	prober   func(*Endpoint) // nil: nobody
-	custom   []custom // policies
+	custom   []custom        // policies
 	epoch    time.Time
 
 	view  atomic.Pointer[view]

@@ -48,6 +48,34 @@
 //
 // With [P2C], which goes by the calls in flight alone, failures count as load.
 //
+// # Who is asked at all
+//
+// What a call may go to is narrowed before a policy chooses, in this order:
+//
+//   - [Policy.Select] names the instances that get calls.
+//   - [Policy.Subset]: of 50 and more a caller uses 20, so that callers and
+//     endpoints need not all be connected. Which ones follows from the caller's
+//     place among its peers ([WithCaller], [Balancer.SetPeers]).
+//   - [Policy.Splits] send parts of the calls to parts of the instances, such as
+//     5 percent to a new version, or those with a header to a canary.
+//   - [Policy.Zones] keep calls in the caller's zone as far as it can carry them.
+//
+// Where that leaves nobody untried, the next wider circle is asked: a call that
+// is answered by another zone or version is better than one that is not. Only
+// Select is never left.
+//
+// # What is remembered
+//
+// What was learnt belongs to the instance: to its ID at its address. Lists in
+// another order, other weights, another policy, other peers change none of it;
+// an instance that is gone from the list for less than a minute comes back with
+// it. [Balancer.SetPolicy] takes effect with the next pick.
+//
+// # Why there
+//
+// [Call.Explain] and [Balancer.Explain] tell why a call goes where it goes: who
+// was compared, at which cost, and why every other endpoint was passed over.
+//
 // # Cost
 //
 // Pick and Done take no lock and allocate nothing; their cost does not depend on
