@@ -89,7 +89,8 @@ func WithVersion(version string) Option {
 	return option(func(c *config) { c.instance.Version = version })
 }
 
-// WithWeight sets the instance's share of traffic relative to others.
+// WithWeight sets the instance's share of traffic relative to others. Zero
+// means the default of 1; a negative weight means drained: no new calls.
 func WithWeight(weight int) Option {
 	return option(func(c *config) { c.instance.Weight = weight })
 }

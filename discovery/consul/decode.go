@@ -146,9 +146,13 @@ func zone(e *api.ServiceEntry) string {
 }
 
 // weight returns the weight for the status that e has. Consul's default of 1
-// is read as 0, our default. A warning weight of 0 means drained.
+// is read as 0, our default. A warning weight of 0 means drained, and so does a
+// 0 that somebody wrote into the metadata.
 func weight(e *api.ServiceEntry) int {
 	if w, err := strconv.Atoi(e.Service.Meta[metaWeight]); err == nil {
+		if w == 0 {
+			return -1
+		}
 		return w
 	}
 	weights := e.Service.Weights

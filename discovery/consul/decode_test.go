@@ -52,8 +52,10 @@ func TestDecode(t *testing.T) {
 		"default and own weights": {
 			entries: `[{` + node + `,"Service":{"ID":"a","Port":1,"Weights":{"Passing":1,"Warning":1}}},
 				{` + node + `,"Service":{"ID":"b","Port":1,"Meta":{"gabion-weight":"-1"},"Weights":{"Passing":1}}},
-				{` + node + `,"Service":{"ID":"c","Port":1,"Meta":{"gabion-weight":"heavy"},"Weights":{"Passing":3}}}]`,
-			want: []discovery.Instance{{ID: "a", Addr: "10.0.0.9:1"}, {ID: "b", Addr: "10.0.0.9:1", Weight: -1}, {ID: "c", Addr: "10.0.0.9:1", Weight: 3}},
+				{` + node + `,"Service":{"ID":"c","Port":1,"Meta":{"gabion-weight":"heavy"},"Weights":{"Passing":3}}},
+				{` + node + `,"Service":{"ID":"d","Port":1,"Meta":{"gabion-weight":"0"},"Weights":{"Passing":3}}}]`,
+			want: []discovery.Instance{{ID: "a", Addr: "10.0.0.9:1"}, {ID: "b", Addr: "10.0.0.9:1", Weight: -1}, {ID: "c", Addr: "10.0.0.9:1", Weight: 3},
+				{ID: "d", Addr: "10.0.0.9:1", Weight: -1}},
 		},
 		"warning weights": {
 			entries: `[{` + node + `,"Service":{"ID":"a","Port":1,"Weights":{"Passing":9,"Warning":3}},"Checks":[{"Status":"warning"}]},
