@@ -64,7 +64,7 @@ func (b *Balancer) SetPeers(p Peers) {
 func (b *Balancer) WantsPeers() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p := &b.policy.Subset; !p.Disabled && len(b.list) >= p.MinEndpoints {
+	if p := &b.policy.Subset; !p.Disabled && len(b.list) >= p.MinEndpoints && !b.policy.hashes() {
 		return true
 	}
 	if b.caller.Zone == "" || b.policy.Zones.Disabled || len(b.list) < b.policy.Zones.MinEndpoints {

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -23,7 +24,9 @@ const (
 // An endpoint that leaves changes at most one of a caller's; others are neither
 // picked nor listed by [Balancer.Endpoints].
 //
-// The parts of a [Split] have subsets of their own, so that none is empty.
+// The parts of a [Split], and the instances that get a [Shadow], have subsets of
+// their own, so that none is empty. With policies that go by hash all endpoints
+// are used: all callers must agree on who owns a key.
 type Subset struct {
 	// Disabled uses all endpoints, however many there are.
 	Disabled bool `json:"disabled,omitzero"`
@@ -76,7 +79,7 @@ func (b *Balancer) narrow(list []discovery.Instance) []discovery.Instance {
 	p := &b.policy.Subset
 	was := b.narrowed
 	b.narrowed = map[string]*narrowed{}
-	if p.Disabled || len(list) < p.MinEndpoints {
+	if p.Disabled || len(list) < p.MinEndpoints || b.policy.hashes() {
 		return list
 	}
 	byClass := map[string][]int{}
@@ -111,25 +114,33 @@ func (b *Balancer) narrow(list []discovery.Instance) []discovery.Instance {
 	return part
 }
 
-// class names the shares that select in; it is empty if in gets no calls.
+// class names what selects in; it is empty if in gets no calls.
 func (b *Balancer) class(in *discovery.Instance) string {
-	if !b.policy.Select.Matches(in) {
-		return ""
-	}
-	if len(b.policy.Splits) == 0 {
+	p := &b.policy
+	if len(p.Splits) == 0 && p.Select.empty() && !p.Shadow.on() {
 		return "."
 	}
-	c := []byte{'.'}
-	for i := range b.policy.Splits {
-		for j := range b.policy.Splits[i].To {
-			bit := byte('0')
-			if b.policy.Splits[i].To[j].Matches(in) {
-				bit = '1'
-			}
-			c = append(c, bit)
+	bits := make([]byte, 0, 8)
+	add := func(s *Selector) {
+		if s.Matches(in) {
+			bits = append(bits, '1')
+		} else {
+			bits = append(bits, '0')
 		}
 	}
-	return string(c)
+	add(&p.Select)
+	if p.Shadow.on() {
+		add(&p.Shadow.Select)
+	}
+	if !bytes.Contains(bits, []byte{'1'}) {
+		return ""
+	}
+	for i := range p.Splits {
+		for j := range p.Splits[i].To {
+			add(&p.Splits[i].To[j].Selector)
+		}
+	}
+	return string(bits)
 }
 
 func instanceKey(in *discovery.Instance) string { return cmp.Or(in.ID, in.Addr) }

@@ -147,6 +147,44 @@ func TestSubsetsOfSplits(t *testing.T) {
 	}
 }
 
+// The instances that get shadows have a subset too, whether they get calls or
+// not; and callers that go by hash use all.
+func TestSubsetsOfShadows(t *testing.T) {
+	list := instances(400)
+	for i := range list {
+		list[i].Version = "v1"
+	}
+	for i := range 100 {
+		list[i].Version = "v2"
+	}
+	for name, p := range map[string]balance.Policy{
+		"calls too": {Shadow: balance.Shadow{Select: balance.Selector{Version: "v2"}, Percent: 1}},
+		"no calls": {
+			Shadow: balance.Shadow{Select: balance.Selector{Version: "v2"}, Percent: 1},
+			Select: balance.Selector{Version: "v1"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, b := range callers(t, 3, p, list) {
+				shadows := 0
+				for _, e := range b.Endpoints() {
+					if e.Instance().Version == "v2" {
+						shadows++
+					}
+				}
+				if n := len(b.Endpoints()); n != 20 || shadows != 10 {
+					t.Errorf("%d endpoints, %d of them for shadows; want 20 and 10", n, shadows)
+				}
+			}
+		})
+	}
+	for _, b := range callers(t, 2, balance.Policy{Name: balance.Maglev}, list) {
+		if n := len(b.Endpoints()); n != 400 || b.WantsPeers() {
+			t.Errorf("%d endpoints by hash, want 400", n)
+		}
+	}
+}
+
 func TestWantsPeers(t *testing.T) {
 	zoned := instances(10)
 	zoned[3].Zone = "b"
