@@ -37,6 +37,7 @@ type attempt struct {
 	info     Attempt
 	instance discovery.Instance
 
+	pool      *pool // nil before it is sent
 	resp      *http.Response
 	err       error
 	outcome   Outcome
@@ -141,7 +142,8 @@ func (a *attempt) send() {
 	}
 	out.Header = a.info.Header
 	out.Body, out.GetBody = k.body.next(a.ctx), k.body.rewind(k.idempotent)
-	a.resp, a.err = k.svc.conns.roundTripper(a.endpoint).RoundTrip(out) //nolint:bodyclose // the call's end closes it
+	a.pool = k.svc.conns.acquire(a.endpoint)
+	a.resp, a.err = a.pool.RoundTrip(out) //nolint:bodyclose // the call's end closes it
 	if a.err == nil && !a.headerIn() {
 		discard(a.resp.Body)
 		a.resp, a.err = nil, context.Cause(a.ctx)
@@ -290,7 +292,11 @@ func (a *attempt) end(err error) {
 	}
 	a.info.Duration = time.Since(a.info.Start)
 	a.info.Err, a.info.Outcome = err, a.outcome
+	if a.pool != nil {
+		a.pool.release()
+	}
 	a.endpoint.Done(a.result())
+	a.call.svc.conns.settle(a.endpoint)
 	if o := a.call.svc.client.observer; o != nil && a.ctx != nil {
 		o.EndAttempt(a.ctx, &a.call.info, &a.info)
 	}

@@ -51,7 +51,7 @@ type serviceKey struct {
 type clientConfig struct {
 	policy     Policy
 	policies   map[string]Policy
-	locals     map[string]local
+	locals     map[string]*local
 	observers  observers
 	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
 	tls        *tls.Config
@@ -144,7 +144,7 @@ func WithRand(src rand.Source) ClientOption {
 // discovery.Instance. If the registry knows instances too, calls are balanced
 // over all of them.
 func WithLocal(service string, h http.Handler, weight int) ClientOption {
-	return clientOption(func(c *clientConfig) { c.locals[service] = local{h, weight} })
+	return clientOption(func(c *clientConfig) { c.locals[service] = newLocal(h, weight) })
 }
 
 // A FallbackFunc answers a call in place of a service that could not. err is
@@ -173,7 +173,7 @@ func WithFallback(service string, f FallbackFunc) ClientOption {
 // error joins every invalid policy.
 func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 	cfg := clientConfig{
-		policies: map[string]Policy{}, locals: map[string]local{}, fallbacks: map[string]FallbackFunc{},
+		policies: map[string]Policy{}, locals: map[string]*local{}, fallbacks: map[string]FallbackFunc{},
 		connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
 		dial: (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
 	}

@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/random"
@@ -13,33 +15,43 @@ import (
 
 // connSet holds the connections of a service, by endpoint.
 type connSet struct {
-	svc   *service
-	conns sync.Map // *balance.Endpoint -> *conn
+	svc    *service
+	conns  sync.Map // *balance.Endpoint -> *conn
+	closed atomic.Bool
 }
 
 func (s *connSet) init(svc *service) { s.svc = svc }
 
-// roundTripper returns what carries a request to e.
-func (s *connSet) roundTripper(e *balance.Endpoint) http.RoundTripper {
+// acquire returns what carries a request to e. It must be released.
+func (s *connSet) acquire(e *balance.Endpoint) *pool {
 	if c, ok := s.conns.Load(e); ok {
-		return c.(*conn).current()
+		return c.(*conn).acquire()
 	}
 	c, _ := s.conns.LoadOrStore(e, newConn(s.svc, e))
-	return c.(*conn).current()
+	return c.(*conn).acquire()
 }
 
-// retain drops the connections of all endpoints but keep: idle ones now, those
-// in use when their request has ended.
-func (s *connSet) retain(keep []*balance.Endpoint) {
-	kept := make(map[*balance.Endpoint]bool, len(keep))
-	for _, e := range keep {
-		kept[e] = true
+// drop retires the connections to an endpoint that has departed.
+func (s *connSet) drop(e *balance.Endpoint) {
+	if c, ok := s.conns.LoadAndDelete(e); ok {
+		c.(*conn).retire()
 	}
-	s.conns.Range(func(k, c any) bool {
-		if !kept[k.(*balance.Endpoint)] {
-			s.conns.Delete(k)
-			c.(*conn).retire()
-		}
+}
+
+// settle follows each use of the connections to e: if it was picked before it
+// departed and connected to afterwards, there is something to drop once more.
+func (s *connSet) settle(e *balance.Endpoint) {
+	if s.closed.Load() || e.State() == balance.Draining && !slices.Contains(s.svc.balancer.Endpoints(), e) {
+		s.drop(e)
+	}
+}
+
+// close drops the connections to all endpoints, and whatever is made from now
+// on when it is no longer in use.
+func (s *connSet) close() {
+	s.closed.Store(true)
+	s.conns.Range(func(e, _ any) bool {
+		s.drop(e.(*balance.Endpoint))
 		return true
 	})
 }
@@ -54,75 +66,103 @@ func (s *connSet) closeIdle() {
 // conn is the connections to one endpoint. Connections older than the
 // client's maximum age get no new request: the pool is replaced as a whole.
 type conn struct {
-	svc   *service
-	local http.RoundTripper // for an endpoint in this process
+	svc *service
 
 	mu      sync.RWMutex
-	pool    *http.Transport
+	pool    *pool
 	expires time.Time // zero for never
 }
 
 func newConn(s *service, e *balance.Endpoint) *conn {
 	c := &conn{svc: s}
-	if l, ok := s.client.cfg.locals[s.name]; ok && e.Addr() == localAddr {
-		c.local = l
-		return c
+	if l := s.client.cfg.locals[s.name]; l != nil && e.Addr() == localAddr {
+		c.pool = &pool{RoundTripper: l}
+	} else {
+		c.renew()
 	}
-	c.renew()
 	return c
 }
 
-func (c *conn) current() http.RoundTripper {
-	if c.local != nil {
-		return c.local
-	}
+func (c *conn) acquire() *pool {
 	c.mu.RLock()
-	pool, expires := c.pool, c.expires
-	c.mu.RUnlock()
-	if expires.IsZero() || time.Now().Before(expires) {
-		return pool
+	p := c.pool
+	if c.expires.IsZero() || time.Now().Before(c.expires) {
+		p.users.Add(1)
+		c.mu.RUnlock()
+		return p
 	}
+	c.mu.RUnlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.expires.Equal(expires) { // nobody else has renewed it
-		retirePool(c.pool)
+	if c.pool == p { // nobody else has renewed it
+		p.retire()
 		c.renew()
 	}
+	c.pool.users.Add(1)
 	return c.pool
 }
 
 // renew must run under the lock, or before c is shared.
 func (c *conn) renew() {
-	c.pool = c.svc.newPool()
+	t := c.svc.newTransport()
+	c.pool = &pool{RoundTripper: t, transport: t, multiplexed: c.svc.mayHTTP2()}
 	if age := c.svc.client.cfg.connAge; age > 0 {
 		c.expires = time.Now().Add(age - time.Duration(random.Float64(c.svc.rand)*0.1*float64(age)))
 	}
 }
 
 func (c *conn) closeIdle() {
-	if c.local != nil {
-		return
-	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	c.pool.CloseIdleConnections()
+	c.pool.closeIdle()
 }
 
 func (c *conn) retire() {
-	if c.local != nil {
-		return
-	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	retirePool(c.pool)
+	c.pool.retire()
 }
 
-// retirePool closes the pool's idle connections. Those in use become idle
-// later and are closed after IdleConnTimeout.
-func retirePool(p *http.Transport) { p.CloseIdleConnections() }
+// A pool is the connections to one endpoint that were made in one period. Once
+// it is retired they close as they become idle, the last with its last user.
+type pool struct {
+	http.RoundTripper
+	transport   *http.Transport // nil in process
+	multiplexed bool            // whether connections may carry several requests
+	users       atomic.Int64
+	retired     atomic.Bool
+}
 
-// newPool returns the connections to one endpoint.
-func (s *service) newPool() *http.Transport {
+// streamEnd is how long HTTP/2 may take to forget a stream whose response has
+// been read: until then its connection is not idle.
+const streamEnd = time.Second
+
+func (p *pool) release() {
+	if p.users.Add(-1) == 0 && p.retired.Load() {
+		p.closeIdle()
+	}
+}
+
+func (p *pool) retire() {
+	p.retired.Store(true)
+	p.closeIdle()
+}
+
+// closeIdle closes idle connections. Of a retired pool it closes those in use
+// too, when they become idle: http.Transport does so until the next request.
+// With HTTP/2 it does not, so that those are looked after a little later.
+func (p *pool) closeIdle() {
+	if p.transport == nil {
+		return
+	}
+	p.transport.CloseIdleConnections()
+	if p.multiplexed && p.retired.Load() {
+		time.AfterFunc(streamEnd, p.transport.CloseIdleConnections)
+	}
+}
+
+// newTransport returns what connects to one endpoint.
+func (s *service) newTransport() *http.Transport {
 	cfg := &s.client.cfg
 	t := &http.Transport{
 		DialContext:            cfg.dial,

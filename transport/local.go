@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"sync/atomic"
 
 	"github.com/gabion-go/gabion/discovery"
 )
@@ -18,17 +19,41 @@ const localAddr = "in-process"
 // local is a handler in this process that is called like any endpoint.
 type local struct {
 	handler http.Handler
-	weight  int
+	weight  atomic.Int64
 }
 
-func (l local) instance(service string) discovery.Instance {
-	return discovery.Instance{ID: "local:" + service, Service: service, Addr: localAddr, Weight: l.weight}
+func newLocal(h http.Handler, weight int) *local {
+	l := &local{handler: h}
+	l.weight.Store(int64(weight))
+	return l
+}
+
+func (l *local) instance(service string) discovery.Instance {
+	return discovery.Instance{ID: "local:" + service, Service: service, Addr: localAddr, Weight: int(l.weight.Load())}
+}
+
+// SetLocalWeight changes the weight of the handler that [WithLocal] has added to
+// service, from the next pick on: this is how calls move between this process
+// and others while it runs. A negative weight leaves all of them to the others.
+// The error is that there is no such handler.
+func (c *Client) SetLocalWeight(service string, weight int) error {
+	l := c.cfg.locals[service]
+	if l == nil {
+		return fmt.Errorf("transport: set local weight: no local handler of %q", service)
+	}
+	l.weight.Store(int64(weight))
+	for _, s := range *c.services.Load() {
+		if s.name == service {
+			s.refresh()
+		}
+	}
+	return nil
 }
 
 // RoundTrip runs the handler in a goroutine of its own and returns as soon as
 // the response has a header. The goroutine ends with the handler, whose
 // context ends with the request's.
-func (l local) RoundTrip(req *http.Request) (*http.Response, error) {
+func (l *local) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	in := req.Clone(ctx)
 	in.RequestURI = req.URL.RequestURI()

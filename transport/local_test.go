@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
 )
 
 func TestLocalEndpoint(t *testing.T) {
@@ -107,6 +108,60 @@ func TestLocalAndRemoteShareTheTraffic(t *testing.T) {
 		}
 		if local < 50 || f.hit("a:1") < 50 {
 			t.Errorf("%d calls stayed here and %d went out, want both to get some", local, f.hit("a:1"))
+		}
+	})
+}
+
+// Calls move from one process to others by weight while it runs.
+func TestLocalWeightChangesLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("pricing", "a:1", answer(200))
+		local := 0
+		c := f.client(transport.WithLocal("pricing", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { local++ }), 9),
+			transport.WithServicePolicy("pricing", transport.Policy{Balance: balance.Policy{Name: balance.RoundRobin, SlowStart: -1}}))
+		stay := func(weight, want int) {
+			t.Helper()
+			if err := c.SetLocalWeight("pricing", weight); err != nil {
+				t.Fatal(err)
+			}
+			local = 0
+			for range 200 {
+				if status, _, err := get(t.Context(), c, "http://pricing/"); status != 200 {
+					t.Fatalf("got %d %v", status, err)
+				}
+			}
+			if local < want-2 || local > want+2 {
+				t.Errorf("with a weight of %d against 1, %d of 200 calls stay, want %d", weight, local, want)
+			}
+		}
+		_, _, _ = get(t.Context(), c, "http://pricing/")
+		synctest.Wait()
+		stay(9, 180)
+		stay(3, 150)
+		stay(1, 100)
+		stay(-1, 0)
+		stay(0, 100)
+		if err := c.SetLocalWeight("cart", 1); err == nil {
+			t.Error("a service without a local handler has a weight")
+		}
+	})
+}
+
+// The weight can be set before the first call, too.
+func TestLocalWeightBeforeTheFirstCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("pricing", "a:1", answer(200))
+		local := 0
+		c := f.client(transport.WithLocal("pricing", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { local++ }), 1))
+		if err := c.SetLocalWeight("pricing", -1); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			if status, _, err := get(t.Context(), c, "http://pricing/"); status != 200 || local > 0 {
+				t.Fatalf("got %d %v, %d calls stayed", status, err, local)
+			}
 		}
 	})
 }

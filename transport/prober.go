@@ -77,7 +77,10 @@ func (p *prober) probe(e *balance.Endpoint) (reports bool) {
 		URL:    &url.URL{Scheme: scheme, Host: e.Addr(), Path: "*"},
 		Header: http.Header{HeaderAttempt: {"1"}},
 	}
-	resp, err := p.svc.conns.roundTripper(e).RoundTrip(req.WithContext(ctx))
+	pool := p.svc.conns.acquire(e)
+	defer p.svc.conns.settle(e)
+	defer pool.release()
+	resp, err := pool.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return true // the calls will find out what is wrong
 	}

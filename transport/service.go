@@ -32,6 +32,9 @@ type service struct {
 	conns    connSet
 	prober   prober
 
+	listMu sync.Mutex
+	list   []discovery.Instance // of the registry
+
 	resolved  atomic.Bool   // a list has been known at least once
 	ready     chan struct{} // closed when resolved
 	readyOnce sync.Once
@@ -62,7 +65,10 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	s.breaker, err1 = breaker.New(s.name, breaker.WithSettings(s.policy.Breaker), breaker.WithClassifier(classify),
 		breaker.WithRand(c.randFor(key, "breaker")))
 	s.prober.init(s)
-	opts := []balance.Option{balance.WithRand(c.randFor(key, "balance")), balance.WithCaller(c.cfg.caller)}
+	opts := []balance.Option{
+		balance.WithRand(c.randFor(key, "balance")), balance.WithCaller(c.cfg.caller),
+		balance.WithObserver(balance.Observer{Departed: s.conns.drop}),
+	}
 	if !outside { // servers of others are asked for what they are there for
 		opts = append(opts, balance.WithProber(s.prober.ask))
 	}
@@ -108,7 +114,7 @@ func (s *service) begin(key serviceKey, ended func()) {
 		ended()
 		return
 	}
-	if _, ok := s.client.cfg.locals[s.name]; ok {
+	if l := s.client.cfg.locals[s.name]; l != nil && l.weight.Load() >= 0 {
 		s.apply(nil)
 	}
 	go func() {
@@ -160,16 +166,33 @@ func (s *service) follow() {
 // apply makes list, and the local endpoint if there is one, the endpoints that
 // calls may go to.
 func (s *service) apply(list []discovery.Instance) {
-	if l, ok := s.client.cfg.locals[s.name]; ok {
-		list = append([]discovery.Instance{l.instance(s.name)}, list...)
-	}
-	s.balancer.Update(list)
+	s.listMu.Lock()
+	s.list = list
+	known := s.update()
+	s.listMu.Unlock()
 	s.client.watchPeers(s.balancer)
-	s.conns.retain(s.balancer.Endpoints())
-	if len(list) > 0 && !s.resolved.Swap(true) && s.client.observer != nil {
+	if known && !s.resolved.Swap(true) && s.client.observer != nil {
 		s.stop = s.client.observer.StartService(s.state())
 	}
 	s.readyOnce.Do(func() { close(s.ready) })
+}
+
+// refresh is apply when it is not the registry's list that has changed.
+func (s *service) refresh() {
+	s.listMu.Lock()
+	defer s.listMu.Unlock()
+	s.update()
+}
+
+// update gives the balancer its list and reports whether there is anybody in
+// it. The lock must be held.
+func (s *service) update() bool {
+	list := s.list
+	if l := s.client.cfg.locals[s.name]; l != nil {
+		list = append([]discovery.Instance{l.instance(s.name)}, list...)
+	}
+	s.balancer.Update(list)
+	return len(list) > 0
 }
 
 // awaitFirst waits until the registry has answered once.
@@ -198,7 +221,7 @@ func (s *service) close() {
 	s.cancel()
 	<-s.done
 	s.prober.stop()
-	s.conns.retain(nil)
+	s.conns.close()
 	if s.stop != nil {
 		s.stop()
 	}
