@@ -29,6 +29,7 @@ type Endpoint struct {
 	cancelled atomic.Uint32 // calls
 	took      atomic.Int64  // nanoseconds, by all calls; counted only if the policy compares them
 	served    served
+	last      lastReport
 
 	_ [64]byte // what follows changes with every call: keep it off other lines
 

@@ -10,7 +10,7 @@ import (
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
-var policies = []string{balance.PeakEWMA, balance.P2C, balance.LeastRequest, balance.RoundRobin, balance.WeightedRoundRobin, balance.Random,
+var policies = []string{balance.PeakEWMA, balance.P2C, balance.LeastRequest, balance.RoundRobin, balance.WeightedRoundRobin, balance.Prequal, balance.Random,
 	balance.RingHash, balance.Maglev, balance.Rendezvous}
 
 func TestEvenSpread(t *testing.T) {

@@ -11,7 +11,7 @@ type Picker interface {
 }
 
 // known are the policies of this package.
-var known = []string{PeakEWMA, P2C, LeastRequest, RoundRobin, WeightedRoundRobin, Random, RingHash, Maglev, Rendezvous}
+var known = []string{PeakEWMA, P2C, LeastRequest, RoundRobin, WeightedRoundRobin, Prequal, Random, RingHash, Maglev, Rendezvous}
 
 // newPicker returns what picks from s, the active ones of members, by the
 // policy. The lock must be held.
@@ -26,6 +26,8 @@ func (b *Balancer) newPicker(s *set, members []*Endpoint, key string) Picker {
 		return newRoundRobin(s, k)
 	case WeightedRoundRobin:
 		return newWeightedRoundRobin(s, k, b.policy.Weighted, b.now())
+	case Prequal:
+		return newPrequal(s, b.policy.Prequal, b.prober)
 	case Random:
 		return single{}
 	case RingHash, Maglev, Rendezvous:

@@ -37,6 +37,12 @@ const (
 	// which nothing is known has the mean of the others'. While fewer than two
 	// are known it is RoundRobin.
 	WeightedRoundRobin = "weighted-round-robin"
+	// Prequal goes by what servers report of their requests in flight and their
+	// latency ([Endpoint.Report]), in a pool of fresh reports of some endpoints:
+	// of those with not clearly more requests in flight than usual, the one with
+	// the least latency. See [PrequalSettings]. Endpoints that report nothing get
+	// their calls as by PeakEWMA.
+	Prequal = "prequal"
 	// Random draws one.
 	Random = "random"
 	// RingHash, Maglev and Rendezvous send calls with the same key to the same
@@ -56,14 +62,16 @@ const DefaultSlowStart = 30 * time.Second
 // an error.
 type Policy struct {
 	// Name is PeakEWMA, P2C, LeastRequest, RoundRobin, WeightedRoundRobin,
-	// Random, RingHash, Maglev or Rendezvous, or that of a policy of one's own:
-	// see [WithPicker]. Default PeakEWMA.
+	// Prequal, Random, RingHash, Maglev or Rendezvous, or that of a policy of
+	// one's own: see [WithPicker]. Default PeakEWMA.
 	Name string
 	// SlowStart is how long an endpoint that is new or has come back takes to
 	// get its whole share, starting from 10 %. Default 30 s; negative is none.
 	SlowStart time.Duration
 	// Weighted are the settings of WeightedRoundRobin.
 	Weighted Weighted
+	// Prequal are the settings of Prequal.
+	Prequal PrequalSettings
 	// Hash are the settings of RingHash, Maglev and Rendezvous.
 	Hash Hash
 	// Ejection says when an endpoint is left out because it fails.
@@ -88,6 +96,7 @@ func (p Policy) WithDefaults() Policy {
 	p.Name = cmp.Or(p.Name, PeakEWMA)
 	p.SlowStart = cmp.Or(p.SlowStart, DefaultSlowStart)
 	p.Weighted.withDefaults()
+	p.Prequal.withDefaults()
 	p.Hash.withDefaults()
 	p.Ejection.withDefaults()
 	p.Zones.withDefaults()
@@ -114,7 +123,7 @@ func (p Policy) validate(names []string) error {
 	for i := range p.Splits {
 		errs = append(errs, p.Splits[i].validate(i)...)
 	}
-	return errors.Join(append(errs, p.Weighted.validate(), p.Hash.validate(), p.Ejection.validate(), p.Zones.validate(), p.Subset.validate(),
+	return errors.Join(append(errs, p.Weighted.validate(), p.Prequal.validate(), p.Hash.validate(), p.Ejection.validate(), p.Zones.validate(), p.Subset.validate(),
 		p.Sticky.validate(), p.Shadow.validate())...)
 }
 
@@ -123,6 +132,7 @@ type policyJSON struct {
 	Name      string            `json:"policy,omitzero"`
 	SlowStart duration.Duration `json:"slow_start,omitzero"`
 	Weighted  weightedJSON      `json:"weighted,omitzero"`
+	Prequal   prequalJSON       `json:"prequal,omitzero"`
 	Hash      Hash              `json:"hash,omitzero"`
 	Ejection  ejectionJSON      `json:"ejection,omitzero"`
 	Select    Selector          `json:"select,omitzero"`
@@ -134,7 +144,7 @@ type policyJSON struct {
 }
 
 func (p Policy) json() policyJSON {
-	return policyJSON{p.Name, duration.Duration(p.SlowStart), p.Weighted.json(), p.Hash, p.Ejection.json(), p.Select, p.Splits, p.Zones, p.Subset,
+	return policyJSON{p.Name, duration.Duration(p.SlowStart), p.Weighted.json(), p.Prequal.json(), p.Hash, p.Ejection.json(), p.Select, p.Splits, p.Zones, p.Subset,
 		p.Sticky.json(), p.Shadow}
 }
 
@@ -148,7 +158,7 @@ func (p *Policy) UnmarshalJSON(b []byte) error {
 	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("balance: policy: %w", err)
 	}
-	*p = Policy{j.Name, time.Duration(j.SlowStart), j.Weighted.weighted(), j.Hash, j.Ejection.ejection(), j.Select, j.Splits, j.Zones, j.Subset,
+	*p = Policy{j.Name, time.Duration(j.SlowStart), j.Weighted.weighted(), j.Prequal.settings(), j.Hash, j.Ejection.ejection(), j.Select, j.Splits, j.Zones, j.Subset,
 		j.Sticky.sticky(), j.Shadow}
 	return nil
 }

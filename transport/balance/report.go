@@ -27,6 +27,8 @@ type Load struct {
 func (e *Endpoint) Report(l Load) {
 	now := e.balancer.now()
 	if l.RIF >= 0 {
+		e.last.latency.Store(int64(max(l.Latency, 0)))
+		e.last.begun.Store(e.inflight.begun())
 		e.reportRIF(now, l)
 	}
 	e.served.report(now, l, e.balancer.view.Load().policy.Weighted.ErrorPenalty)

@@ -14,6 +14,9 @@ func (t *tally) end() { t.word.Add(^uint64(0)) } // -1
 // Load returns how many are in flight.
 func (t *tally) Load() int64 { return int64(int32(uint32(t.word.Load()))) }
 
+// begun returns how many have begun.
+func (t *tally) begun() uint32 { return uint32(t.word.Load() >> 32) }
+
 // ended returns how many have ended.
 func (t *tally) ended() uint32 {
 	word := t.word.Load()

@@ -29,7 +29,7 @@ func (b *Balancer) newView() *view {
 	b.kept, b.nextKept = b.nextKept, nil
 	v.names, v.shadow = b.nameAll(), b.newShadow()
 	v.sumsTimes = v.policy.Ejection.LatencyFactor > 0
-	v.byLatency = v.policy.Name == PeakEWMA || v.sumsTimes
+	v.byLatency = v.policy.Name == PeakEWMA || v.policy.Name == Prequal || v.sumsTimes
 	v.hashes = b.policy.hashes() || b.customPicker(b.policy.Name) != nil
 	v.byTime = v.byLatency || v.policy.Name == WeightedRoundRobin
 	return v
