@@ -195,7 +195,7 @@ func TestToldCountsWhatWasSentSince(t *testing.T) {
 
 // What a response brings is taken in at once, if the pool has sent the call.
 func TestPoolRefreshes(t *testing.T) {
-	p, c := poolOf(t, PrequalSettings{}, []told{{rif: 0, latency: 1}, {rif: 1, latency: 2}, {rif: 2, latency: 3}})
+	p, c := poolOf(t, PrequalSettings{}, []told{{at: -1, latency: 1}, {at: -1, rif: 1, latency: 2}, {at: -1, rif: 2, latency: 3}})
 	p.hot = 2
 	for _, e := range c.set.active {
 		e.Report(Load{RIF: 7, Latency: 7})
