@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
@@ -232,41 +233,6 @@ func TestRiskOnlyWithFreshCalls(t *testing.T) {
 	})
 }
 
-func TestPanic(t *testing.T) {
-	p := balance.Policy{Name: balance.P2C, Ejection: balance.Ejection{MaxPercent: 100}}
-	inBubble(t, p, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
-		for _, e := range all[:5] {
-			ejectOne(t, b, e)
-		}
-		wantStats(t, b, balance.Stats{Available: 5, Ejected: 5})
-		if n := len(calls(t, b, 1000, success)); n != 5 {
-			t.Errorf("calls to %d endpoints, want the 5 healthy", n)
-		}
-		ejectOne(t, b, all[5])
-		wantStats(t, b, balance.Stats{Available: 4, Ejected: 6, Panic: true})
-		time.Sleep(time.Second)
-		cutOff(t, b, all[6])
-		count := map[*balance.Endpoint]bool{}
-		var flying []*balance.Endpoint
-		for range 500 {
-			flying = append(flying, pick(t, b))
-		}
-		for _, e := range flying {
-			count[e] = true
-			e.Done(cancelled)
-		}
-		if len(count) != 9 || count[all[6]] {
-			t.Errorf("calls to %d endpoints, want the 9 that can be connected to", len(count))
-		}
-		time.Sleep(15 * time.Second)
-		for range 100 {
-			calls(t, b, 100, success)
-			time.Sleep(11 * ms)
-		}
-		wantStats(t, b, balance.Stats{Available: 10})
-	})
-}
-
 // Who asks to be left alone is, while others can serve, and for 30 s at most.
 func TestRest(t *testing.T) {
 	inBubble(t, leastLoaded, 3, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
@@ -359,44 +325,6 @@ func TestFailureFades(t *testing.T) {
 	})
 }
 
-// A new endpoint and one that has come back get a tenth at first and all after
-// 30 s; with most of the set new, all get the same.
-func TestSlowStart(t *testing.T) {
-	share := func(t *testing.T, b *balance.Balancer, e *balance.Endpoint) float64 {
-		return float64(calls(t, b, 20_000, success)[e]) / 20_000 * float64(len(b.Endpoints()))
-	}
-	ramp := func(t *testing.T, b *balance.Balancer, e *balance.Endpoint) {
-		t.Helper()
-		for i, want := range []float64{0.1, 0.33, 0.67, 1} {
-			if got := share(t, b, e); got < want-0.12 || got > want+0.12 {
-				t.Errorf("%.2f of a fair share after %d s, want %v", got, 10*i, want)
-			}
-			time.Sleep(10 * time.Second)
-		}
-	}
-	inBubble(t, leastLoaded, 9, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
-		b.Update(instances(10))
-		ramp(t, b, b.Endpoints()[9])
-		back := b.Endpoints()[0]
-		ejectOne(t, b, back)
-		awaitRisk(t, b, back, time.Minute)
-		back.Done(success)
-		ramp(t, b, back)
-	})
-	inBubble(t, leastLoaded, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
-		b.Update(instances(10))
-		if got := share(t, b, b.Endpoints()[9]); got < 0.85 {
-			t.Errorf("%.2f of a fair share with 6 of 10 new, want 1", got)
-		}
-	})
-	inBubble(t, balance.Policy{Name: balance.P2C, SlowStart: -1}, 9, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
-		b.Update(instances(10))
-		if got := share(t, b, b.Endpoints()[9]); got < 0.85 {
-			t.Errorf("%.2f of a fair share without slow start, want 1", got)
-		}
-	})
-}
-
 // Concurrent failures eject once.
 func TestConcurrentFailures(t *testing.T) {
 	inBubble(t, leastLoaded, 10, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
@@ -453,4 +381,67 @@ func TestLastIsNeverEjected(t *testing.T) {
 		calls(t, b, 1000, failure)
 		wantStats(t, b, balance.Stats{Available: 1, Ejected: 2, Unreachable: 1, Panic: true})
 	})
+}
+
+// Ejections that began together do not end together: the clients of an endpoint
+// do not all come back at the same time.
+func TestEjectionsEndOneByOne(t *testing.T) {
+	const clients = 200
+	synctest.Test(t, func(t *testing.T) {
+		slots := map[time.Duration]int{}
+		for seed := range uint64(clients) {
+			b := newBalancer(t, balance.Policy{Name: balance.RoundRobin}, 3, balance.WithRand(random.New(seed)))
+			sick := b.Endpoints()[0]
+			ejectOne(t, b, sick)
+			time.Sleep(10*time.Second - ms)
+			slots[awaitRisk(t, b, sick, 2*time.Second)/(100*ms)]++
+			sick.Done(success)
+		}
+		for slot, n := range slots {
+			if n > clients/5 {
+				t.Errorf("%d of %d clients return in the same 100 ms, %v after the end", n, clients, slot*100*ms)
+			}
+		}
+	})
+}
+
+// A registry that loses an instance for a moment says nothing about its health:
+// it comes back as ejected as it was. After a minute it has been forgotten.
+func TestEjectionOutlastsDiscovery(t *testing.T) {
+	without := func(b *balance.Balancer) {
+		list := instances(4)
+		b.Update(append(list[:1:1], list[2:]...))
+	}
+	for name, c := range map[string]struct {
+		away time.Duration
+		want balance.State
+		same bool
+	}{
+		"for a moment":     {0, balance.Ejected, true},
+		"for five seconds": {5 * time.Second, balance.Ejected, true},
+		"for a minute":     {time.Minute, balance.Ejected, true}, // until a call is risked on it
+		"for longer":       {time.Minute + ms, balance.Available, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, leastLoaded, 4, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+				sick := all[1]
+				ejectOne(t, b, sick)
+				began := time.Now()
+				without(b)
+				wantStats(t, b, balance.Stats{Available: 3})
+				time.Sleep(c.away)
+				b.Update(instances(4))
+				back := b.Endpoints()[1]
+				wantState(t, back, c.want)
+				if (back == sick) != c.same {
+					t.Errorf("the same endpoint: %v, want %v", back == sick, c.same)
+				}
+				if c.want == balance.Ejected {
+					awaitRisk(t, b, back, time.Minute)
+					within(t, "risked", time.Since(began), 10*time.Second, max(11*time.Second, c.away)+5*ms)
+					back.Done(success)
+				}
+			})
+		})
+	}
 }
