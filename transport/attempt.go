@@ -65,7 +65,7 @@ func (k *call) attempt() (*attempt, error) {
 		return nil, err
 	}
 	k.info.Resolved = true
-	k.tried = append(k.tried, e)
+	k.want.Tried = append(k.want.Tried, e)
 	k.n++
 	a := &attempt{call: k, endpoint: e, instance: e.Instance()}
 	k.last = a

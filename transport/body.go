@@ -27,8 +27,8 @@ type replayBody struct {
 
 // init prepares the body. A body of known length within the policy's cap is
 // read up front, until ctx ends, unless the request can make new ones itself.
-func (b *replayBody) init(ctx context.Context, req *http.Request, p *retry.Policy) error {
-	b.req = req
+func (b *replayBody) init(ctx context.Context, p *retry.Policy) error {
+	req := b.req
 	if req.Body == nil || req.Body == http.NoBody || req.GetBody != nil {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -26,8 +27,9 @@ type call struct {
 	deadline time.Time
 	permit   breaker.Permit
 	body     replayBody
-	tried    []*balance.Endpoint
-	space    [4]*balance.Endpoint // tried's first memory
+	want     balance.Call         // what the balancer is to know
+	space    [4]*balance.Endpoint // the first memory of want.Tried
+	query    url.Values           // nil before it is asked for; see attributes
 	n        int                  // attempts made
 	last     *attempt
 
@@ -65,7 +67,7 @@ func classify(err error) breaker.Outcome {
 func startCall(s *service, req *http.Request) (*http.Response, error) {
 	now := time.Now()
 	k := &call{svc: s, req: req, ctx: req.Context(), deadline: now.Add(s.policy.timeout())}
-	k.tried = k.space[:0]
+	k.body.req = req
 	k.idempotent = retry.Idempotent(req.Method, req.Header)
 	k.info = Call{Service: s.name, Method: req.Method, Request: req, Start: now}
 	if d, ok := k.ctx.Deadline(); ok && d.Before(k.deadline) {
@@ -83,6 +85,7 @@ func (k *call) run() (*http.Response, error) {
 	if o := k.svc.client.observer; o != nil {
 		k.ctx = o.StartCall(k.ctx, &k.info)
 	}
+	k.describe()
 	if err := k.admit(); err != nil {
 		closeBody(k.req)
 		return nil, k.fail(err, Rejected)
@@ -101,7 +104,7 @@ func (k *call) prepareBody() error {
 		ctx, cancel = context.WithDeadlineCause(ctx, k.deadline, ErrTimeout)
 		defer cancel()
 	}
-	return k.body.init(ctx, k.req, &k.svc.policy.Retry)
+	return k.body.init(ctx, &k.svc.policy.Retry)
 }
 
 // unwind gives everything back when a panic, of an observer or a request body,
@@ -178,6 +181,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 		a.answer()
 	}
 	k.info.Status = a.resp.StatusCode
+	k.nameSession(a)
 	a.resp.Request = k.req
 	a.resp.Body = newResponseBody(a)
 	return a.resp, nil
@@ -221,7 +225,7 @@ func (k *call) again(a *attempt) (time.Duration, bool) {
 
 // othersLeft reports whether there is an endpoint that was not tried yet.
 func (k *call) othersLeft() bool {
-	return k.svc.balancer.Stats().Available > len(k.tried)
+	return k.svc.balancer.Stats().Available > len(k.want.Tried)
 }
 
 // gone returns why a caller with this context waits no longer, or nil. The
@@ -255,7 +259,7 @@ func (k *call) sleep(d time.Duration) error {
 // pick chooses the endpoint of the next attempt. Before the registry's first
 // answer it waits, as long as an attempt may take.
 func (k *call) pick() (*balance.Endpoint, error) {
-	e, err := k.svc.balancer.Pick(k.tried)
+	e, err := k.svc.balancer.PickFor(&k.want)
 	if err == nil {
 		return e, nil
 	}
@@ -264,7 +268,7 @@ func (k *call) pick() (*balance.Endpoint, error) {
 	if err := k.svc.awaitFirst(ctx); err != nil {
 		return nil, err
 	}
-	return k.svc.balancer.Pick(k.tried)
+	return k.svc.balancer.PickFor(&k.want)
 }
 
 func (k *call) attemptDeadline(now time.Time) time.Time {
@@ -298,8 +302,8 @@ func (k *call) fail(err error, o Outcome) error {
 		}
 	}
 	e := &Error{Service: k.svc.name, Attempts: k.n, Sent: k.sent, Err: err}
-	if len(k.tried) > 0 {
-		e.Instance = k.tried[len(k.tried)-1].ID()
+	if len(k.want.Tried) > 0 {
+		e.Instance = k.want.Tried[len(k.want.Tried)-1].ID()
 	}
 	k.end(e, o)
 	return e

@@ -60,6 +60,7 @@ type clientConfig struct {
 	idle       time.Duration
 	maxConns   int
 	caller     balance.Caller
+	hashKeys   map[string]func(*http.Request) string
 	fallbacks  map[string]FallbackFunc
 	everything FallbackFunc
 	rand       rand.Source // nil for the runtime's
@@ -174,7 +175,8 @@ func WithFallback(service string, f FallbackFunc) ClientOption {
 func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 	cfg := clientConfig{
 		policies: map[string]Policy{}, locals: map[string]*local{}, fallbacks: map[string]FallbackFunc{},
-		connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
+		hashKeys: map[string]func(*http.Request) string{},
+		connAge:  5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
 		dial: (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
 	}
 	for _, o := range opts {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -28,7 +29,8 @@ type service struct {
 	balancer *balance.Balancer
 	bulkhead *limit.Bulkhead
 	budget   *retry.Budget
-	rand     rand.Source // of backoffs and ages; breaker and balancer have their own
+	hashKey  func(*http.Request) string // nil if calls have none of their own
+	rand     rand.Source                // of backoffs and ages; breaker and balancer have their own
 	conns    connSet
 	prober   prober
 
@@ -52,8 +54,8 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	s := &service{
 		client: c, name: key.host, host: key.host, tls: key.tls,
 		policy: c.PolicyFor(key.host),
-		rand:   c.randFor(key, "transport"),
-		ready:  make(chan struct{}), done: make(chan struct{}),
+		rand:   c.randFor(key, "transport"), hashKey: c.cfg.hashKeys[key.host],
+		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	outside := external(key.host)
 	if !outside {
