@@ -75,7 +75,7 @@ func (k *call) attempt() (*attempt, error) {
 	}
 	now := time.Now()
 	deadline := k.attemptDeadline(now)
-	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Start: now, Header: a.header(k.deadline.Sub(now))}
+	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Pick: k.want.Explain, Start: now, Header: a.header(k.deadline.Sub(now))}
 	ctx := k.ctx
 	if o := k.svc.client.observer; o != nil {
 		ctx = o.StartAttempt(ctx, &k.info, &a.info)

@@ -259,6 +259,9 @@ func (k *call) sleep(d time.Duration) error {
 // pick chooses the endpoint of the next attempt. Before the registry's first
 // answer it waits, as long as an attempt may take.
 func (k *call) pick() (*balance.Endpoint, error) {
+	if k.info.Explain {
+		k.want.Explain = &balance.Explanation{}
+	}
 	e, err := k.svc.balancer.PickFor(&k.want)
 	if err == nil {
 		return e, nil

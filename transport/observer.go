@@ -57,6 +57,9 @@ type Call struct {
 	Resolved bool
 	Request  *http.Request
 	Start    time.Time
+	// Explain is for StartCall to set: the attempts then say why they go where
+	// they go, which costs a microsecond or more.
+	Explain bool
 
 	// What follows is known at the end.
 
@@ -77,6 +80,8 @@ type Attempt struct {
 	N        int
 	Kind     AttemptKind
 	Instance *discovery.Instance
+	// Pick says why it goes there; nil unless Call.Explain was set.
+	Pick *balance.Explanation
 	// Header is that of the request about to be sent.
 	Header http.Header
 	Start  time.Time

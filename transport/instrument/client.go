@@ -59,6 +59,7 @@ func (c *client) StartCall(ctx context.Context, call *transport.Call) context.Co
 	}
 	ctx, span := c.tracer.Start(ctx, method(call.Method)+" "+call.Service)
 	if span.IsRecording() {
+		call.Explain = span.SpanContext().IsSampled()
 		span.SetAttributes(
 			attribute.String("http.request.method", method(call.Method)),
 			attribute.String("server.address", call.Service),
@@ -135,6 +136,9 @@ func (c *client) StartAttempt(ctx context.Context, call *transport.Call, a *tran
 		)
 		if a.N > 1 {
 			span.SetAttributes(attribute.Int("http.request.resend_count", a.N-1))
+		}
+		if a.Pick != nil {
+			span.AddEvent("gabion.pick", trace.WithAttributes(pick(a.Pick)...))
 		}
 	}
 	c.traces.Outgoing(ctx, a.Header)

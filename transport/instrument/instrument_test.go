@@ -135,6 +135,12 @@ func TestSpansOfACall(t *testing.T) {
 			t.Errorf("server span %q is not below an attempt, or not named by its route", s.Name())
 		}
 	}
+	for i, reason := range []string{"policy", "search"} { // the second went where the first did, for want of others
+		events := attempts[i].Events()
+		if len(events) != 1 || events[0].Name != "gabion.pick" || !strings.Contains(fmt.Sprint(events[0].Attributes), reason) {
+			t.Errorf("attempt %d says why it goes there by %v, want one event with reason %s", i+1, events, reason)
+		}
+	}
 	if calls[0].Status().Code == codes.Error || attempts[0].Status().Code != codes.Error {
 		t.Error("the call should be fine and its first attempt in error")
 	}
