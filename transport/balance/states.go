@@ -85,17 +85,24 @@ func (b *Balancer) probed(e *Endpoint, now int64, o Outcome) {
 // when the view is refreshed.
 func (b *Balancer) eject(e *Endpoint, now int64, r Reason) {
 	p := &b.policy.Ejection
-	if State(e.state.Load()) == Available {
-		e.ejections = max(0, e.ejections-int((now-e.returned)/int64(p.Base)))
-	}
+	b.forgive(e, now)
 	e.ejections = min(e.ejections+1, int(p.Max/p.Base)+1)
 	d := min(time.Duration(e.ejections)*p.Base, p.Max)
 	b.leaveOut(e, Ejected, now+int64(b.jitter(d, 0.1)), r)
 }
 
+// forgive forgets ejections of e for the time that it has been in service, which
+// is about to end.
+func (b *Balancer) forgive(e *Endpoint, now int64) {
+	if State(e.state.Load()) == Available {
+		e.ejections = max(0, e.ejections-int((now-e.returned)/int64(b.policy.Ejection.Base)))
+	}
+}
+
 // cutOff leaves e out because it cannot be connected to, for a time that grows
 // with each try.
 func (b *Balancer) cutOff(e *Endpoint, now int64) {
+	b.forgive(e, now)
 	if State(e.state.Load()) == Unreachable {
 		e.tries++
 	} else {

@@ -86,11 +86,15 @@ func (b *Balancer) merge(list []discovery.Instance, now int64) {
 // at another address, or takes it out of memory. All of a first list start at
 // once.
 func (b *Balancer) arrive(in *discovery.Instance, key string, before *Endpoint, now int64) *Endpoint {
-	e := b.recall(key, in.Addr)
+	e := b.recall(key, now)
+	if e != nil && e.Addr() != in.Addr {
+		e, before = nil, e
+	}
 	if e == nil {
 		e = &Endpoint{balancer: b}
 		e.instance.Store(in)
 		if before != nil {
+			b.forgive(before, now)
 			e.ejections, e.returned = before.ejections, now
 		}
 	}
@@ -105,6 +109,8 @@ func (b *Balancer) arrive(in *discovery.Instance, key string, before *Endpoint, 
 // depart takes e out of service.
 func (b *Balancer) depart(e *Endpoint, now int64) {
 	e.drained.Store(true)
+	in := e.Instance()
+	e.instance.Store(&in) // or it would keep the whole list that it was in
 	if key := e.key(); b.byKey[key] == e {
 		delete(b.byKey, key)
 		e.gone = now
@@ -113,16 +119,20 @@ func (b *Balancer) depart(e *Endpoint, now int64) {
 	b.tell(b.observer.Departed, e)
 }
 
-// recall returns the endpoint that has left if it is the same process.
-func (b *Balancer) recall(key, addr string) *Endpoint {
+// recall returns the endpoint with this key that has left lately, if there is
+// one, and forgets it.
+func (b *Balancer) recall(key string, now int64) *Endpoint {
 	e := b.remembered[key]
 	delete(b.remembered, key)
-	if e == nil || e.Addr() != addr || b.now()-e.gone > int64(memory) {
+	if e == nil || now-e.gone > int64(memory) {
 		return nil
 	}
 	e.failures.Store(0) // whatever ended while it was away was not in a row
 	e.refusals.Store(0)
 	e.before = e.counts()
+	if b.policy.Ejection.Disabled { // perhaps only since it left
+		e.state.CompareAndSwap(int32(Ejected), int32(Available))
+	}
 	return e
 }
 
