@@ -95,6 +95,10 @@ func zoneShares(have, callers []float64, own int) []float64 {
 			spare += max(0, have[i]/total-need(i))
 		}
 	}
+	if spare == 0 { // by rounding only: the zone has as good as what it needs
+		shares[own] = 1
+		return shares
+	}
 	for i := range have {
 		if i == own {
 			continue

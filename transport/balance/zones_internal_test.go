@@ -38,11 +38,12 @@ func TestZoneShares(t *testing.T) {
 		{"no peers known", []float64{1, 2, 2}, []float64{0, 0, 0}, []float64{0.6, 0.2, 0.2}},
 		{"no peers known, enough here", []float64{2, 2, 2}, []float64{0, 0, 0}, []float64{1, 0, 0}},
 		// Envoy counts hosts; what we have is their weight.
+		{"weights so large that differences are lost", []float64{1e15 + 1, 1e15 + 1, 9e15 + 9}, []float64{1, 1, 9}, []float64{1, 0, 0}},
 		{"weights", []float64{10, 70, 20}, []float64{1, 1, 1}, []float64{0.3, 0.7, 0}},
 	} {
 		got := zoneShares(c.have, c.callers, 0)
 		for i := range got {
-			if math.Abs(got[i]-c.want[i]) > 1e-9 {
+			if !(math.Abs(got[i]-c.want[i]) <= 1e-9) { // NaN too
 				t.Errorf("%s: %.3f, want %.3f", c.name, got, c.want)
 				break
 			}
