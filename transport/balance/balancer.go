@@ -33,6 +33,7 @@ type Balancer struct {
 	policy     Policy
 	caller     Caller
 	peers      Peers
+	drawn      string               // stands for the caller's ID, if it has none
 	list       []discovery.Instance // the last one
 	all        []*Endpoint          // those of list that are used, in its order
 	byKey      map[string]*Endpoint

@@ -10,7 +10,7 @@ type Caller struct {
 	// Service is the one that it is a copy of; empty if it is of none.
 	Service string
 	// ID tells it from its peers. What it uses of a large service follows from
-	// it, see [Subset]; callers without one use the same part.
+	// it, see [Subset]; a caller without one uses another part after each start.
 	ID string
 	// Zone is where it runs; empty if that is not known. See [Zones].
 	Zone string
@@ -20,13 +20,17 @@ type Caller struct {
 func WithCaller(c Caller) Option {
 	return optionFunc(func(b *Balancer) {
 		b.caller = c
-		b.peers.Place = subset.Client{Group: c.Service, ID: c.ID}
+		b.peers.Place = c.unplaced()
 	})
 }
 
+// unplaced is c as long as its place is not known.
+func (c Caller) unplaced() subset.Client { return subset.Client{Group: c.Service, ID: c.ID} }
+
 // Peers is what a caller knows of the other copies of its own service.
 type Peers struct {
-	// Place is the caller's own among them.
+	// Place is the caller's own among them. The zero Client stands for a place
+	// that is not known.
 	Place subset.Client
 	// Zones counts them by zone, the caller included.
 	Zones map[string]int
@@ -55,6 +59,9 @@ func (b *Balancer) SetPeers(p Peers) {
 	b.mu.Lock()
 	defer b.deliver()
 	defer b.mu.Unlock()
+	if p.Place == (subset.Client{}) {
+		p.Place = b.caller.unplaced()
+	}
 	b.peers = p
 	b.rebuild(b.now())
 }

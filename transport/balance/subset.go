@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport/balance/subset"
@@ -21,8 +22,8 @@ const (
 // connections of all callers to all endpoints cost more than they are worth.
 // Package subset says which part, and what it promises: with peers that are
 // known ([Balancer.SetPeers]) no two endpoints differ by more than one caller.
-// An endpoint that leaves changes at most one of a caller's; others are neither
-// picked nor listed by [Balancer.Endpoints].
+// An endpoint that leaves, or begins to drain, changes at most one of a
+// caller's; others are neither picked nor listed by [Balancer.Endpoints].
 //
 // The parts of a [Split], and the instances that get a [Shadow], have subsets of
 // their own, so that none is empty. With policies that go by hash all endpoints
@@ -82,6 +83,7 @@ func (b *Balancer) narrow(list []discovery.Instance) []discovery.Instance {
 	if p.Disabled || len(list) < p.MinEndpoints || b.policy.hashes() {
 		return list
 	}
+	place := b.place()
 	byClass := map[string][]int{}
 	for i := range list {
 		c := b.class(&list[i])
@@ -102,7 +104,7 @@ func (b *Balancer) narrow(list []discovery.Instance) []discovery.Instance {
 			n = &narrowed{}
 		}
 		b.narrowed[c] = n
-		for _, i := range n.choose(keys, p.Size, b.peers.Place) {
+		for _, i := range n.choose(keys, p.Size, place) {
 			keep = append(keep, members[i])
 		}
 	}
@@ -114,9 +116,25 @@ func (b *Balancer) narrow(list []discovery.Instance) []discovery.Instance {
 	return part
 }
 
+// place returns where the caller stands. One without an ID draws a name once:
+// otherwise all of them would use the same part, and nobody the rest.
+func (b *Balancer) place() subset.Client {
+	p := b.peers.Place
+	if p.ID == "" && p.Count == 0 {
+		if b.drawn == "" {
+			b.drawn = strconv.FormatUint(b.rand.Uint64(), 16)
+		}
+		p.ID = b.drawn
+	}
+	return p
+}
+
 // class names what selects in; it is empty if in gets no calls.
 func (b *Balancer) class(in *discovery.Instance) string {
 	p := &b.policy
+	if in.Weight < 0 {
+		return ""
+	}
 	if len(p.Splits) == 0 && p.Select.empty() && !p.Shadow.on() {
 		return "."
 	}

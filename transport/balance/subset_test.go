@@ -185,6 +185,69 @@ func TestSubsetsOfShadows(t *testing.T) {
 	}
 }
 
+// What drains takes no place in a subset.
+func TestSubsetWithoutDraining(t *testing.T) {
+	list := instances(100)
+	for i := range 90 {
+		list[i].Weight = -1
+	}
+	for i := range 20 {
+		b, err := balance.New(balance.Policy{Subset: balance.Subset{MinEndpoints: 8, Size: 3}},
+			balance.WithCaller(balance.Caller{ID: fmt.Sprint(i)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Update(list)
+		wantStats(t, b, balance.Stats{Available: 3, Draining: 90})
+	}
+}
+
+// Callers that know nothing of themselves do not all use the same part, and each
+// keeps its own.
+func TestSubsetsOfUnknownCallers(t *testing.T) {
+	used := map[string]bool{}
+	for range 20 {
+		b, err := balance.New(balance.Policy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Update(instances(60))
+		part := ids(b)
+		for _, id := range part {
+			used[id] = true
+		}
+		b.SetPeers(balance.PeersOf(balance.Caller{}, instances(3)))
+		b.Update(instances(60))
+		if !slices.Equal(ids(b), part) {
+			t.Error("the part has changed")
+		}
+	}
+	if len(used) < 50 {
+		t.Errorf("20 callers use %d of 60 endpoints", len(used))
+	}
+}
+
+// Peers may be known without the caller's place among them.
+func TestPeersWithoutPlace(t *testing.T) {
+	var parts [][]string
+	for _, c := range []balance.Caller{{Service: "web", ID: "web-1"}, {Service: "web", ID: "web-2"}} {
+		b, err := balance.New(balance.Policy{}, balance.WithCaller(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Update(instances(60))
+		part := ids(b)
+		b.SetPeers(balance.Peers{Zones: map[string]int{"a": 2}})
+		if !slices.Equal(ids(b), part) {
+			t.Errorf("the part of %s has changed", c.ID)
+		}
+		parts = append(parts, part)
+	}
+	if slices.Equal(parts[0], parts[1]) {
+		t.Error("both use the same part")
+	}
+}
+
 func TestWantsPeers(t *testing.T) {
 	zoned := instances(10)
 	zoned[3].Zone = "b"
