@@ -186,26 +186,24 @@ func (h hashed) Pick(c Candidates) int {
 	if c.hash == 0 {
 		return p2c{}.Pick(c)
 	}
-	first := -1
+	first, sum := -1, -1
 	for member := range h.table.Choices(c.hash) {
 		i := int(h.at[member])
 		if i < 0 || !c.Usable(i) {
 			continue
 		}
 		load := int(c.set.active[i].inflight.Load())
-		if h.factor < 0 || load < freeLoad || load < h.capacity(c.set, member) {
+		if h.factor < 0 || load < freeLoad {
 			return i
 		}
-		if first < 0 {
-			first = i // should all seem to be too busy, for the sum lags behind
+		if sum < 0 {
+			first, sum = i, h.load.of(c.set)
+		}
+		if load < h.table.Capacity(member, hashring.Bound{Factor: h.factor, Total: sum, Weight: h.weight}) {
+			return i
 		}
 	}
-	return first
-}
-
-// capacity returns how many calls in flight are too many for a member.
-func (h hashed) capacity(s *set, member int) int {
-	return h.table.Capacity(member, hashring.Bound{Factor: h.factor, Total: h.load.of(s), Weight: h.weight})
+	return first // all seem to be too busy, for the sum lags behind
 }
 
 // A loadSum is how many calls are in flight at a set. It adds them up once in so

@@ -1,6 +1,8 @@
 package balance_test
 
 import (
+	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +29,51 @@ func TestLeastRequestTakesTheLeast(t *testing.T) {
 			flying[i].Done(success)
 			flying[i] = flying[len(flying)-1]
 			flying = flying[:len(flying)-1]
+		}
+	}
+}
+
+// The least among those that were not tried gets the call.
+func TestLeastRequestOfTheUntried(t *testing.T) {
+	b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 5)
+	es := b.Endpoints()
+	for pick(t, b, es[1:]...) == es[0] && es[0].InFlight() < 9 { // all tried but one
+	}
+	for range 20 {
+		pick(t, b, es[0], es[1])
+	}
+	for range 100 { // es[1] is idle, and was tried
+		e := pick(t, b, es[1])
+		if e.InFlight() > min(es[2].InFlight(), es[3].InFlight(), es[4].InFlight())+1 {
+			t.Fatalf("the call goes where %d are in flight", e.InFlight())
+		}
+		e.Done(success)
+	}
+}
+
+// With unequal weights the call goes to the one that is the least busy for its
+// weight with it, unless nobody would be less busy than one is without it.
+func TestLeastRequestRule(t *testing.T) {
+	b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 0)
+	weights := []int{10, 10, 4, 1, 1}
+	b.Update(weighted(weights...))
+	var flying []*balance.Endpoint
+	for n := range 3000 {
+		least := math.Inf(1)
+		for i, e := range b.Endpoints() {
+			least = min(least, float64(e.InFlight()+1)/float64(weights[i]))
+		}
+		e := pick(t, b)
+		i := slices.Index(b.Endpoints(), e)
+		w, before := float64(weights[i]), float64(e.InFlight()-1)
+		if (before+1)/w > least && before/w > least {
+			t.Fatalf("call %d goes where %v are in flight for a weight of %v", n, before, w)
+		}
+		flying = append(flying, e)
+		if n%5 > 2 {
+			k := n * 7 % len(flying)
+			flying[k].Done(success)
+			flying = slices.Delete(flying, k, k+1)
 		}
 	}
 }

@@ -40,8 +40,9 @@ const (
 	// Prequal goes by what servers report of their requests in flight and their
 	// latency ([Endpoint.Report]), in a pool of fresh reports of some endpoints:
 	// of those with not clearly more requests in flight than usual, the one with
-	// the least latency. See [PrequalSettings]. Endpoints that report nothing get
-	// their calls as by PeakEWMA.
+	// the least latency, or the fewest requests if they do not tell that. See
+	// [PrequalSettings]. Endpoints that report nothing get their calls as by
+	// PeakEWMA.
 	Prequal = "prequal"
 	// Random draws one.
 	Random = "random"

@@ -20,11 +20,12 @@ type told struct {
 	at      int64   // when the report came
 	age     int64   // how long ago that was; math.MaxInt64 if there is none
 	rif     float64 // requests in flight there by now, as far as is known
-	latency float64
+	latency float64 // nanoseconds, 0 if it does not say
 }
 
 // told returns what is known by reports at this time. Calls that were sent since
-// the report count as being in flight, and failures as load.
+// the report count as being in flight, and failures as load. Latencies that the
+// client has seen say too little where it sends few calls to each endpoint.
 func (e *Endpoint) told(now int64) told {
 	word := e.reported.Load()
 	if word == 0 {
@@ -32,10 +33,9 @@ func (e *Endpoint) told(now int64) told {
 	}
 	age := latencyAge(word, now)
 	t := told{at: now - now%latencyTick - age, age: age, latency: float64(e.last.latency.Load())}
-	if t.latency == 0 {
-		t.latency = latencyAt(e.latency.Load(), now)
+	if t.latency > 0 {
+		t.latency = e.expected(t.latency, now)
 	}
-	t.latency = e.expected(t.latency, now)
 	sent := int32(e.inflight.begun() - e.last.begun.Load())
 	t.rif = float64(uint32(word)) - 1 + float64(max(sent, 0))
 	if rate := rateAt(e.failureRate.Load(), now); rate > 0 {
@@ -207,11 +207,13 @@ func (p *probePool) best(except uint64) int {
 }
 
 // better reports whether r is better than s: cold rather than hot, and then of
-// less latency if it is cold, or with fewer requests in flight if it is hot.
+// less latency if both are cold, or else with fewer requests in flight.
 func (p *probePool) better(r, s *probe) bool {
-	if cold := r.rif <= p.hot; cold != (s.rif <= p.hot) {
+	cold := r.rif <= p.hot
+	switch {
+	case cold != (s.rif <= p.hot):
 		return cold
-	} else if cold && r.latency != s.latency {
+	case cold && r.latency != s.latency && r.latency > 0 && s.latency > 0:
 		return r.latency < s.latency
 	}
 	return r.rif < s.rif

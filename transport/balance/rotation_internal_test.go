@@ -75,6 +75,17 @@ func TestStride(t *testing.T) {
 	}
 }
 
+// Two with 4/5 of the largest are not passed over in the same round, or their
+// neighbour would get three calls in a row.
+func TestStridesAreOutOfPhase(t *testing.T) {
+	strides := newStrides([]float64{4, 4, 5})
+	for turn := uint64(0); turn < 3*fullStride; turn += 3 {
+		if stride(strides, turn) < 0 && stride(strides, turn+1) < 0 {
+			t.Fatalf("both are passed over in round %d", turn/3)
+		}
+	}
+}
+
 // strided counts the turns that each index gets of a number of them.
 func strided(strides []uint16, turns int) []int {
 	had := make([]int, len(strides))

@@ -94,6 +94,7 @@ func TestFillIn(t *testing.T) {
 		{[]float64{3, 0, 1}, 6, []int{3, 2, 1}},
 		{[]float64{300, 300, 0}, 3, []int{1, 1, 1}},
 		{clamped, 69, append([]int{50}, slices.Repeat([]int{1}, 19)...)},
+		{clamped, 690, append([]int{500}, slices.Repeat([]int{10}, 19)...)},
 		{[]float64{100, 1e-10}, 201, []int{200, 1}},
 	} {
 		t.Run(fmt.Sprint(test.weights), func(t *testing.T) {
