@@ -81,7 +81,7 @@ func WithRand(src rand.Source) Option {
 // wrong with p and with the options.
 func New(p Policy, opts ...Option) (*Balancer, error) {
 	b := &Balancer{
-		policy: p.WithDefaults(), epoch: time.Now(),
+		policy: p.WithDefaults().clone(), epoch: time.Now(),
 		byKey: map[string]*Endpoint{}, remembered: map[string]*Endpoint{},
 	}
 	for _, o := range opts {
@@ -116,7 +116,10 @@ func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 	if v.splits != nil {
 		g = v.group(b, c)
 	}
-	if len(g.set.active) == 0 {
+	if c.Explain != nil {
+		*c.Explain = Explanation{}
+	}
+	if len(v.base.set.active) == 0 {
 		if c.Explain != nil {
 			b.explain(c, v, g, b.now(), nil)
 		}
@@ -153,21 +156,25 @@ func (b *Balancer) choose(v *view, g *group, now int64, c *Call) *Endpoint {
 	if v.hashes {
 		hash = v.policy.Hash.of(c)
 	}
-	at := g.local(b, hash)
+	home := v.home(g)
+	at := home.local(b, hash)
 	e, fit := at.choose(now, hash, c)
+	if home != g && c.Explain != nil {
+		c.Explain.Reason = ByFailOver
+	}
 	if fit == fitWell || at == v.base.set {
 		return e
 	}
-	for _, wider := range []*set{g.set, v.base.set} {
+	for _, wider := range []*set{home.set, v.base.set} {
 		if wider == at {
 			continue
 		}
+		before := c.Explain.choice()
 		if e2, fit2 := wider.choose(now, hash, c); fit2 > fit {
 			e, fit = e2, fit2
-			if c.Explain != nil {
-				c.Explain.Reason = ByFailOver
-			}
+			before = choice{wider, ByFailOver}
 		}
+		c.Explain.decide(before)
 	}
 	return e
 }
@@ -219,7 +226,7 @@ func (b *Balancer) SetPolicy(p Policy) error {
 	if err := p.validate(b.names()); err != nil {
 		return err
 	}
-	p = p.WithDefaults()
+	p = p.WithDefaults().clone()
 	b.mu.Lock()
 	defer b.deliver()
 	defer b.mu.Unlock()

@@ -32,7 +32,7 @@ type Explanation struct {
 	Endpoints []Candidate
 
 	compared []*Endpoint
-	at       *set              // the candidates
+	at       *set              // the candidates; nil: there was no choice
 	places   map[*Endpoint]int // in at
 	group    map[*Endpoint]int // those of the whole part
 }
@@ -42,7 +42,9 @@ type Candidate struct {
 	// Instance is what discovery says.
 	Instance discovery.Instance
 	State    State
-	// Excluded says why the call could not go there; empty if it could.
+	// Excluded says why the call should not go there; empty if it may. That of
+	// the one that was chosen is set too, if it is probed, has the session of the
+	// call, or if there was no better.
 	Excluded Exclusion
 	// Weight is the instance's, at least 1.
 	Weight int
@@ -62,7 +64,7 @@ type Candidate struct {
 	// SlowStart is the part of its share that it may have now; 1 is all.
 	SlowStart float64
 	// Cost is what the policy compares: less is better. Zero if the policy
-	// compares nothing.
+	// compares nothing, or nothing is known yet.
 	Cost float64
 }
 
@@ -125,7 +127,7 @@ func (b *Balancer) Explain(c Call) Explanation {
 	if v.names != nil {
 		e = v.session(b, &c)
 	}
-	if e == nil && len(g.set.active) > 0 {
+	if e == nil && len(v.base.set.active) > 0 {
 		e = b.choose(v, g, now, &c)
 	}
 	b.explain(&c, v, g, now, e)
@@ -134,6 +136,27 @@ func (b *Balancer) Explain(c Call) Explanation {
 		x.Endpoints = append(x.Endpoints, x.candidate(e, v, now, c.Tried))
 	}
 	return x
+}
+
+// A choice is the set that an endpoint was chosen from, and how.
+type choice struct {
+	at     *set
+	reason ChoiceReason
+}
+
+// choice returns the one that was made last; x may be nil.
+func (x *Explanation) choice() choice {
+	if x == nil {
+		return choice{}
+	}
+	return choice{x.at, x.Reason}
+}
+
+// decide notes which choice holds after all, unless x is nil.
+func (x *Explanation) decide(c choice) {
+	if x != nil {
+		x.at, x.Reason = c.at, c.reason
+	}
 }
 
 // note remembers that a policy looked at an endpoint.
@@ -145,15 +168,15 @@ func (x *Explanation) note(e *Endpoint) {
 
 // explain fills in c.Explain for a pick of e, which is nil if there was none.
 func (b *Balancer) explain(c *Call, v *view, g *group, now int64, e *Endpoint) {
-	x := c.Explain
-	x.Policy, x.Part, x.Panic = v.policy.Name, g.name, g.panicking
+	x, home := c.Explain, v.home(g)
+	x.Policy, x.Part, x.Panic = v.policy.Name, g.name, home.panicking
 	if x.at == nil {
-		x.at = g.set
+		x.at = home.set
 	}
-	x.places, x.group = indices(x.at), indices(g.set)
-	if g.zones != nil {
-		if i := slices.Index(g.zones.sets, x.at); i >= 0 {
-			x.Zone = g.zones.names[i]
+	x.places, x.group = indices(x.at), indices(home.set)
+	if home.zones != nil {
+		if i := slices.Index(home.zones.sets, x.at); i >= 0 {
+			x.Zone = home.zones.names[i]
 		}
 	}
 	for _, seen := range x.compared {

@@ -43,7 +43,10 @@ func (b *Balancer) newGroup(name string, members []*Endpoint) *group {
 	if g.panicking {
 		active, g.out = append(active, ejected...), unreachable
 	}
-	if len(active) == 0 {
+	switch {
+	case name != "" && g.stats.Available == 0: // all have its calls: see view.home
+		active, g.out = nil, slices.Concat(unreachable, ejected)
+	case len(active) == 0:
 		active, g.out = g.out, nil
 	}
 	g.set = b.newSet(active, members, name)

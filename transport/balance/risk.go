@@ -2,7 +2,6 @@ package balance
 
 import (
 	"math"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -21,8 +20,11 @@ const (
 // is an outcome, or the lease is over. Further attempts of a call are not
 // risked.
 func (b *Balancer) risk(v *view, g *group, tried []*Endpoint) *Endpoint {
+	if len(g.out) == 0 || len(tried) > 0 {
+		return nil
+	}
 	due := b.due.Load()
-	if due == 0 || len(tried) > 0 {
+	if due == 0 {
 		return nil
 	}
 	now := b.now()
@@ -30,7 +32,8 @@ func (b *Balancer) risk(v *view, g *group, tried []*Endpoint) *Endpoint {
 	if now < due || !b.due.CompareAndSwap(due, gap) {
 		return nil
 	}
-	found, next := takeLease(v.base.out, g, now)
+	found := takeLease(g.out, now)
+	next := nextLease(v.out)
 	if next == math.MaxInt64 {
 		next = 0
 	} else {
@@ -43,18 +46,24 @@ func (b *Balancer) risk(v *view, g *group, tried []*Endpoint) *Endpoint {
 	return found
 }
 
-// takeLease leases the first of out whose time is up, if g has it, and returns when the next
-// one's is.
-func takeLease(out []*Endpoint, g *group, now int64) (found *Endpoint, next int64) {
-	next = math.MaxInt64
+// takeLease leases the first of out whose time is up.
+func takeLease(out []*Endpoint, now int64) *Endpoint {
 	for _, e := range out {
 		at := e.lease.Load()
-		if found == nil && at <= now && !e.resting(now) && g.left(e) && e.lease.CompareAndSwap(at, now+int64(probeLease)) {
-			found, at = e, now+int64(probeLease)
+		if at <= now && !e.resting(now) && e.lease.CompareAndSwap(at, now+int64(probeLease)) {
+			return e
 		}
-		next = min(next, max(at, e.restUntil.Load()))
 	}
-	return found, next
+	return nil
+}
+
+// nextLease returns when the time of the next of out is up.
+func nextLease(out []*Endpoint) int64 {
+	next := int64(math.MaxInt64)
+	for _, e := range out {
+		next = min(next, max(e.lease.Load(), e.restUntil.Load()))
+	}
+	return next
 }
 
 // probeReturned gives back the lease of a call that ended without saying
@@ -70,11 +79,6 @@ func (b *Balancer) probeReturned(e *Endpoint) {
 		e.lease.Store(now + int64(probeBase))
 		lower(&b.due, now+int64(probeBase))
 	}
-}
-
-// left reports whether e is of the group, and left out.
-func (g *group) left(e *Endpoint) bool {
-	return g.name == "" || slices.Contains(g.out, e)
 }
 
 // hurryOthers lets calls be risked at once on what is left out, if most of the

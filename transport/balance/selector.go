@@ -3,6 +3,7 @@ package balance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/gabion-go/gabion/discovery"
@@ -34,6 +35,10 @@ func (s *Selector) Matches(in *discovery.Instance) bool {
 		}
 	}
 	return true
+}
+
+func (s *Selector) clone() Selector {
+	return Selector{Version: s.Version, Tags: slices.Clone(s.Tags), Meta: maps.Clone(s.Meta)}
 }
 
 func (s *Selector) empty() bool { return s.Version == "" && len(s.Tags) == 0 && len(s.Meta) == 0 }
@@ -83,9 +88,9 @@ func (c *Condition) holds(call *Call) bool {
 //	{"when": {"header": "X-Canary", "value": "yes"}, "to": [{"version": "v2", "percent": 100}]}
 //	{"to": [{"version": "v2", "percent": 5}], "by": [{"cookie": "session"}]}
 //
-// What is left of 100 percent goes to the instances that none of To names. If a
-// part has no instance that may get a call, its calls go to all: a canary that
-// is gone costs nobody an answer. Each attempt of a call is assigned anew,
+// What is left of 100 percent goes to the instances that none of To names. While
+// no instance of a part is available its calls go to all, but for those that are
+// risked on the ones left out: a canary that is gone costs nobody an answer. Each attempt of a call is assigned anew,
 // unless By ties it.
 type Split struct {
 	// When says of which calls it speaks. Of several splits the first that
@@ -104,6 +109,14 @@ type Share struct {
 	Selector
 	// Percent of the calls, from 0 to 100.
 	Percent float64 `json:"percent"`
+}
+
+func (s *Split) clone() Split {
+	c := Split{When: s.When, To: slices.Clone(s.To), By: slices.Clone(s.By)}
+	for i := range c.To {
+		c.To[i].Selector = c.To[i].clone()
+	}
+	return c
 }
 
 func (s *Split) validate(i int) (errs []error) {
@@ -137,4 +150,16 @@ func (s *Split) validate(i int) (errs []error) {
 		}
 	}
 	return errs
+}
+
+// clone returns a copy of p that shares no memory with it: picks go by it at any
+// time, while p is the caller's to change.
+func (p Policy) clone() Policy {
+	p.Hash.By = slices.Clone(p.Hash.By)
+	p.Select, p.Shadow.Select = p.Select.clone(), p.Shadow.Select.clone()
+	p.Splits = slices.Clone(p.Splits)
+	for i := range p.Splits {
+		p.Splits[i] = p.Splits[i].clone()
+	}
+	return p
 }

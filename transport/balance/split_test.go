@@ -33,6 +33,14 @@ func ofVersions(t *testing.T, p balance.Policy, n int, names ...string) *balance
 	return b
 }
 
+// known returns the instances that b knows.
+func known(b *balance.Balancer) (list []discovery.Instance) {
+	for _, e := range b.Endpoints() {
+		list = append(list, e.Instance())
+	}
+	return list
+}
+
 // byVersion makes n calls and returns which part of them goes to each version.
 func byVersion(t *testing.T, b *balance.Balancer, n int, request func(i int) balance.Request) map[string]float64 {
 	t.Helper()
@@ -204,6 +212,121 @@ func TestSplitsAndProbes(t *testing.T) {
 		}
 		wantState(t, sick, balance.Available)
 	})
+}
+
+// A part of which nobody is available has its calls answered by the others, and
+// is tried again by calls of its own.
+func TestSplitsWithoutAnybody(t *testing.T) {
+	for name, fail := range map[string]func(*testing.T, *balance.Balancer, *balance.Endpoint){"ejected": ejectTB, "unreachable": cutOffTB} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := balance.Policy{Name: balance.P2C, Splits: []balance.Split{
+					{When: balance.Condition{Source: balance.Source{Header: "Old"}}, To: []balance.Share{to("v1", 100)}},
+					{To: []balance.Share{to("v2", 50)}},
+				}}
+				b := ofVersions(t, p, 4, "v1", "v2")
+				b.Update(known(b)[:5])
+				canary := b.Endpoints()[4]
+				fail(t, b, canary)
+				if n := calls(t, b, 1000, success)[canary]; n > 0 {
+					t.Errorf("%d of 1000 calls to a canary that is %v", n, canary.State())
+				}
+				x := b.Explain(balance.Call{})
+				for x.Part != "split 2 share 1" {
+					x = b.Explain(balance.Call{})
+				}
+				if x.Chosen.Instance.Version != "v1" || x.Reason != balance.ByFailOver {
+					t.Errorf("chosen %s by %s", x.Chosen.Instance.ID, x.Reason)
+				}
+				time.Sleep(12 * time.Second)
+				for range 100 {
+					e, err := b.PickFor(&balance.Call{Request: asked{"Old": "1"}})
+					if err != nil || e == canary {
+						t.Fatalf("a call of another part went to %s, %v", e.ID(), err)
+					}
+					e.Done(success)
+					time.Sleep(ms)
+				}
+				wantState(t, canary, map[string]balance.State{"ejected": balance.Ejected, "unreachable": balance.Unreachable}[name])
+				awaitRisk(t, b, canary, time.Second)
+				canary.Done(success)
+				wantState(t, canary, balance.Available)
+			})
+		})
+	}
+}
+
+func ejectTB(t *testing.T, b *balance.Balancer, e *balance.Endpoint)  { ejectOne(t, b, e) }
+func cutOffTB(t *testing.T, b *balance.Balancer, e *balance.Endpoint) { cutOff(t, b, e) }
+
+// What is left out of a part is tried again though so little of the whole is
+// available that what is ejected is used like the rest.
+func TestSplitsAndProbesInPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all, v2 := leastLoaded, leastLoaded
+		v2.Splits = []balance.Split{{To: []balance.Share{to("v2", 100)}}}
+		b := ofVersions(t, all, 4, "v1", "v2")
+		sick := b.Endpoints()[7]
+		ejectOne(t, b, sick)
+		for _, e := range b.Endpoints()[:4] {
+			cutOff(t, b, e)
+		}
+		wantStats(t, b, balance.Stats{Available: 3, Ejected: 1, Unreachable: 4, Panic: true})
+		if err := b.SetPolicy(v2); err != nil {
+			t.Fatal(err)
+		}
+		awaitRisk(t, b, sick, 12*time.Second)
+	})
+}
+
+// A policy is the caller's to change once it is set.
+func TestPolicyIsCopied(t *testing.T) {
+	mine := func() balance.Policy {
+		return balance.Policy{
+			Name:   balance.RingHash,
+			Hash:   balance.Hash{By: []balance.Source{{Header: "User"}}},
+			Select: balance.Selector{Tags: []string{"all"}, Meta: map[string]string{"build": "v1"}},
+			Shadow: balance.Shadow{Percent: 100, Select: balance.Selector{Tags: []string{"only-v2"}, Meta: map[string]string{"build": "v2"}}},
+			Splits: []balance.Split{{
+				To: []balance.Share{{Selector: balance.Selector{Tags: []string{"only-v1"}, Meta: map[string]string{"build": "v1"}}, Percent: 100}},
+				By: []balance.Source{{Header: "User"}},
+			}},
+		}
+	}
+	change := func(p balance.Policy) {
+		p.Hash.By[0].Header = "Nobody"
+		p.Select.Tags[0], p.Select.Meta["build"] = "none", "none"
+		p.Shadow.Select.Tags[0], p.Shadow.Select.Meta["build"] = "none", "none"
+		p.Splits[0].To[0].Percent, p.Splits[0].By[0].Header = 0, "Nobody"
+		p.Splits[0].To[0].Tags[0], p.Splits[0].To[0].Meta["build"] = "none", "none"
+	}
+	p := mine()
+	b := ofVersions(t, p, 3, "v1", "v2")
+	check := func() {
+		t.Helper()
+		b.Update(known(b))
+		for range 100 {
+			x := &balance.Explanation{}
+			e, err := b.PickFor(&balance.Call{Explain: x, Request: asked{"User": "me"}})
+			if err != nil || e.Instance().Version != "v1" || x.Part != "split 1 share 1" {
+				t.Fatalf("picked %+v, %v, for part %q", e, err, x.Part)
+			}
+			s := b.PickShadow(e)
+			if s == nil || s.Instance().Version != "v2" {
+				t.Fatalf("the shadow is %v", s)
+			}
+			s.ShadowDone()
+			e.Done(success)
+		}
+	}
+	change(p)
+	check()
+	p = mine()
+	if err := b.SetPolicy(p); err != nil {
+		t.Fatal(err)
+	}
+	change(p)
+	check()
 }
 
 func TestSplitsValidate(t *testing.T) {

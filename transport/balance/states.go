@@ -147,7 +147,7 @@ func (b *Balancer) refresh() {
 	was := b.view.Load().base.panicking
 	v := b.newView()
 	b.view.Store(v)
-	for _, e := range v.base.out { // after the view: see risk
+	for _, e := range v.out { // after the view: see risk
 		lower(&b.due, e.lease.Load())
 	}
 	if on := v.base.panicking; on != was {

@@ -9,6 +9,7 @@ type view struct {
 	all       []*Endpoint // in the order of the list
 	base      *group      // of all that the policy selects
 	splits    []*viewSplit
+	out       []*Endpoint          // see leftOut
 	names     map[uint64]*Endpoint // see Sticky; nil if sessions are not sticky
 	shadow    *set                 // see Shadow; nil if there are none
 	byLatency bool                 // whether it matters how long calls take
@@ -26,6 +27,7 @@ func (b *Balancer) newView() *view {
 	for i := range v.policy.Splits {
 		v.splits = append(v.splits, b.newSplit(i, &v.policy.Splits[i], members))
 	}
+	v.out = v.leftOut()
 	b.kept, b.nextKept = b.nextKept, nil
 	v.names, v.shadow = b.nameAll(), b.newShadow()
 	v.sumsTimes = v.policy.Ejection.LatencyFactor > 0
@@ -41,12 +43,46 @@ func (v *view) group(b *Balancer, c *Call) *group {
 		if !s.policy.When.holds(c) {
 			continue
 		}
-		if g := s.assign(c, b.rand); len(g.set.active) > 0 {
-			return g
-		}
-		break
+		return s.assign(c, b.rand)
 	}
 	return v.base
+}
+
+// home returns the group whose endpoints the calls of g go to: all, if there is
+// nobody of its own.
+func (v *view) home(g *group) *group {
+	if len(g.set.active) == 0 {
+		return v.base
+	}
+	return g
+}
+
+// leftOut returns the endpoints that the calls of some group do not go to, and
+// that one may be risked on.
+func (v *view) leftOut() []*Endpoint {
+	if v.splits == nil {
+		return v.base.out
+	}
+	var all []*Endpoint
+	seen := map[*Endpoint]bool{}
+	add := func(g *group) {
+		for _, e := range g.out {
+			if !seen[e] {
+				seen[e] = true
+				all = append(all, e)
+			}
+		}
+	}
+	add(v.base)
+	for _, s := range v.splits {
+		for _, g := range s.groups {
+			add(g)
+		}
+		if s.rest != nil {
+			add(s.rest)
+		}
+	}
+	return all
 }
 
 // draw returns an index at random, by weight. It avoids other where that costs
