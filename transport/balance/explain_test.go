@@ -146,6 +146,52 @@ func TestExplainFailOver(t *testing.T) {
 	}
 }
 
+// Where nobody elsewhere is better a call stays in its zone, and says so.
+func TestExplainStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBalancer(t, leastLoaded, 0, balance.WithCaller(balance.Caller{Zone: "a"}))
+		b.Update(inZones([]string{"a", "b"}, []int{3, 3}))
+		here, there := b.Endpoints()[:3], b.Endpoints()[3:]
+		rest := balance.Result{Outcome: balance.Overload, Rest: time.Second}
+		for _, e := range here {
+			hit(t, b, e).Done(rest)
+		}
+		if x := b.Explain(balance.Call{}); x.Reason != balance.ByFailOver || x.Zone != "" || x.Chosen.Instance.Zone != "b" {
+			t.Errorf("all here rest: %s in zone %q by %s", x.Chosen.Instance.ID, x.Zone, x.Reason)
+		}
+		for _, e := range there {
+			hit(t, b, e).Done(rest)
+		}
+		x := b.Explain(balance.Call{})
+		if x.Reason != balance.BySearch || x.Zone != "a" || x.Chosen.Instance.Zone != "a" || x.Chosen.Excluded != balance.ExcludedResting {
+			t.Errorf("all rest: %+v in zone %q by %s", x.Chosen, x.Zone, x.Reason)
+		}
+		if x.Excluded[balance.ExcludedOtherZone] != 3 || x.Excluded[balance.ExcludedResting] != 2 {
+			t.Errorf("excluded %v", x.Excluded)
+		}
+	})
+}
+
+// An explanation that is used again tells of the last pick only.
+func TestExplainAgain(t *testing.T) {
+	b := newBalancer(t, leastLoaded, 20)
+	x := &balance.Explanation{}
+	for range 10 {
+		e, err := b.PickFor(&balance.Call{Explain: x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Done(success)
+		if len(x.Compared) != 2 || x.Chosen.Instance.ID != e.ID() {
+			t.Fatalf("%d compared, %s chosen", len(x.Compared), x.Chosen.Instance.ID)
+		}
+	}
+	b.Update(nil)
+	if _, err := b.PickFor(&balance.Call{Explain: x}); err == nil || x.Chosen.Instance.ID != "" || x.Reason != "" {
+		t.Errorf("without endpoints: %v, %+v", err, x)
+	}
+}
+
 // Nobody who does not ask pays.
 func TestExplainCostsNothingWhenOff(t *testing.T) {
 	b := newBalancer(t, balance.Policy{}, 100)

@@ -90,8 +90,8 @@ func (c *Condition) holds(call *Call) bool {
 //
 // What is left of 100 percent goes to the instances that none of To names. While
 // no instance of a part is available its calls go to all, but for those that are
-// risked on the ones left out: a canary that is gone costs nobody an answer. Each attempt of a call is assigned anew,
-// unless By ties it.
+// risked on the ones left out: a canary that is gone costs nobody an answer.
+// Each attempt of a call is assigned anew, unless By ties it.
 type Split struct {
 	// When says of which calls it speaks. Of several splits the first that
 	// speaks of a call decides.
