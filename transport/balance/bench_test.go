@@ -11,7 +11,7 @@ import (
 
 // BenchmarkPick is one Pick and its Done, as each attempt makes them.
 func BenchmarkPick(b *testing.B) {
-	for _, name := range []string{balance.PeakEWMA, balance.P2C, balance.RoundRobin, balance.Random} {
+	for _, name := range policies {
 		for _, n := range []int{10, 100, 1000, 10000} {
 			b.Run(fmt.Sprintf("%s/n=%d", name, n), func(b *testing.B) {
 				bal := newBalancer(b, balance.Policy{Name: name}, n)
@@ -76,6 +76,56 @@ func BenchmarkUpdate(b *testing.B) {
 			for b.Loop() {
 				n++
 				bal.Update(lists[n%2])
+			}
+		})
+	}
+}
+
+// BenchmarkPickKey is a pick by a key and its Done, as one of many in flight.
+func BenchmarkPickKey(b *testing.B) {
+	for _, name := range byHash {
+		for _, n := range []int{10, 1000, 10000} {
+			b.Run(fmt.Sprintf("%s/n=%d", name, n), func(b *testing.B) {
+				bal := newBalancer(b, balance.Policy{Name: name}, n)
+				keys := make([]balance.Call, 1024)
+				for i := range keys {
+					keys[i].Key = fmt.Sprint("customer-", i)
+				}
+				for i := range 8 * n {
+					pickKey(b, bal, fmt.Sprint(i))
+				}
+				i := 0
+				b.ReportAllocs()
+				for b.Loop() {
+					i++
+					e, err := bal.PickFor(&keys[i%len(keys)])
+					if err != nil {
+						b.Fatal(err)
+					}
+					e.Done(balance.Result{Latency: time.Millisecond})
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkPickReported has servers that report their load with each response.
+func BenchmarkPickReported(b *testing.B) {
+	for _, name := range []string{balance.PeakEWMA, balance.WeightedRoundRobin, balance.Prequal} {
+		b.Run(name, func(b *testing.B) {
+			bal := newBalancer(b, balance.Policy{Name: name, Weighted: balance.Weighted{Blackout: -1}}, 100)
+			load := balance.Load{RIF: 3, Latency: time.Millisecond, Utilization: 0.5, QPS: 100}
+			for _, e := range bal.Endpoints() {
+				e.Report(load)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				e, err := bal.Pick(nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				e.Report(load)
+				e.Done(balance.Result{Latency: time.Millisecond})
 			}
 		})
 	}

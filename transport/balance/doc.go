@@ -22,17 +22,14 @@
 //     out whatever the rest of the set looks like, unless all are unreachable.
 //     One call is risked on it after 250 ms, then after twice as long, and so on
 //     up to 10 s.
-//   - [Ejected]: it failed [Ejection.Consecutive] times in a row; or, when
-//     endpoints are compared every [Ejection.Interval], more than half of its
-//     calls failed, and many more than is usual in the set; or, where
-//     [Ejection.LatencyFactor] asks for it, they took too long. It is left out
+//   - [Ejected]: it failed [Ejection.Consecutive] times in a row. It is left out
 //     for a time that grows with each ejection, then one call is risked on it.
 //     Only a part of the set may be ejected ([Ejection.MaxPercent]).
 //
 // A call that is risked is leased: one caller at a time gets the endpoint, and
 // if its outcome never comes the next one does 5 s later. An endpoint that has
 // come back, and a new one, is first given 10 % of its share, which grows to all
-// of it over [Policy.SlowStart], unless that holds for more than half of the set.
+// of it over [Policy.SlowStart].
 //
 // When less than [Ejection.PanicPercent] of the set are healthy, ejection is
 // more likely wrong than right, and the rest could not carry the load: then
@@ -50,6 +47,26 @@
 // taken to be as fast as the one that it is compared with.
 //
 // With [P2C], which goes by the calls in flight alone, failures count as load.
+//
+// # Which policy
+//
+//   - [PeakEWMA] unless there is a reason: it sees what is slow, stuck or failing
+//     by itself, and needs nothing from the servers.
+//   - [Prequal] where servers report their load and share machines with others,
+//     or callers are many and each sees little of what a server has to do.
+//   - [WeightedRoundRobin] where servers report their utilization and differ in
+//     size, and calls are short and alike.
+//   - [LeastRequest] for few endpoints with long calls, such as streams, that
+//     must be spread evenly; [P2C] for many.
+//   - [RoundRobin] and [Random] where calls must not depend on what happens.
+//   - [RingHash] where an endpoint keeps something of a key, such as a cache;
+//     [Maglev] if shares must be exact; [Rendezvous] for a handful of endpoints.
+//     Instances of the calls' own choosing, one session each, are for
+//     [Policy.Sticky].
+//   - [WithPicker] for what is none of these.
+//
+// Whatever chooses, weights, slow starts, ejection, rests, zones and splits hold,
+// and a call is not sent again where it was tried.
 //
 // # Who is asked at all
 //
@@ -81,9 +98,8 @@
 //
 // # Cost
 //
-// Pick and Done take no lock and allocate nothing; their cost does not depend on
-// the number of endpoints. Nothing here starts a goroutine: what depends on time
-// is worked out when somebody picks, or tells a result. A success costs the same
-// whether intervals are counted or not; comparing endpoints, which is done only
-// after failures and once in an [Ejection.Interval], looks at all of them.
+// Pick and Done wait for nobody and allocate nothing; their cost does not depend
+// on the number of endpoints, but for [LeastRequest] and [Rendezvous], which look
+// at all of them. Nothing here starts a goroutine: what depends on time
+// is worked out when somebody picks.
 package balance

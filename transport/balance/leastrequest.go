@@ -36,6 +36,8 @@ func (l leastRequest) Pick(c Candidates) int {
 	return best
 }
 
+func (leastRequest) cost(c *Candidates, i int) float64 { return c.Load(i) / c.weightNow(i) }
+
 // weightNow is Weight as far as the slow start lets it count.
 func (c *Candidates) weightNow(i int) float64 {
 	return c.Weight(i) * c.warmth(c.set.active[i])

@@ -37,8 +37,7 @@ func TestLeastRequestTakesTheLeast(t *testing.T) {
 func TestLeastRequestOfTheUntried(t *testing.T) {
 	b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 5)
 	es := b.Endpoints()
-	for pick(t, b, es[1:]...) == es[0] && es[0].InFlight() < 9 { // all tried but one
-	}
+	fill(t, b, es[0], 9, es[1:]...)
 	for range 20 {
 		pick(t, b, es[0], es[1])
 	}
@@ -74,6 +73,34 @@ func TestLeastRequestRule(t *testing.T) {
 			k := n * 7 % len(flying)
 			flying[k].Done(success)
 			flying = slices.Delete(flying, k, k+1)
+		}
+	}
+}
+
+// Of those that are less busy than the one whose turn it is, the call goes to the
+// least busy by weight, though another has fewer in flight.
+func TestLeastRequestGoesByWeight(t *testing.T) {
+	b := newBalancer(t, balance.Policy{Name: balance.LeastRequest}, 0)
+	b.Update(weighted(10, 10, 1))
+	es := b.Endpoints()
+	fill(t, b, es[0], 40, es[1], es[2])
+	fill(t, b, es[1], 5, es[0], es[2])
+	fill(t, b, es[2], 1, es[0], es[1])
+	for range 30 {
+		e := pick(t, b)
+		if e != es[1] {
+			t.Errorf("the call goes to the one of weight %d with %d in flight", e.Instance().Weight, e.InFlight()-1)
+		}
+		e.Done(success)
+	}
+}
+
+// fill sends n calls to e, by having all others tried.
+func fill(t testing.TB, b *balance.Balancer, e *balance.Endpoint, n int, others ...*balance.Endpoint) {
+	t.Helper()
+	for range n {
+		if got := pick(t, b, others...); got != e {
+			t.Fatalf("the call goes to %s, want %s", got.ID(), e.ID())
 		}
 	}
 }
