@@ -81,6 +81,7 @@ func (k *call) attempt() (*attempt, error) {
 		ctx = o.StartAttempt(ctx, &k.info, &a.info)
 	}
 	a.start(ctx, deadline)
+	k.castShadow(a)
 	a.send()
 	a.judge()
 	return a, nil

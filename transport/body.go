@@ -94,6 +94,30 @@ func (b *replayBody) next(ctx context.Context) io.ReadCloser {
 	return body
 }
 
+// copyable reports whether copy can return the body, and it has at most limit
+// bytes.
+func (b *replayBody) copyable(limit int) bool {
+	if b.req.Body == nil || b.req.Body == http.NoBody || b.held {
+		return true
+	}
+	return b.req.GetBody != nil && b.req.ContentLength > 0 && b.req.ContentLength <= int64(limit)
+}
+
+// copy returns the whole body in memory of its own, or nil if there is none. It
+// must be copyable.
+func (b *replayBody) copy() ([]byte, error) {
+	if b.held || b.req.Body == nil || b.req.Body == http.NoBody {
+		return b.data, nil
+	}
+	body, err := b.req.GetBody()
+	if err != nil {
+		return nil, fmt.Errorf("make the request body again: %w", err)
+	}
+	defer func() { _ = body.Close() }()
+	data := make([]byte, b.req.ContentLength)
+	return data, readExactly(body, data)
+}
+
 // rewind returns what net/http may use to send the body again by itself. It
 // does so on a connection that died while idle: for a request that is not
 // idempotent only when nothing was written, which is always right; for others

@@ -32,6 +32,7 @@ type call struct {
 	query    url.Values           // nil before it is asked for; see attributes
 	n        int                  // attempts made
 	last     *attempt
+	shadow   *shadow // nil if there is none
 
 	idempotent bool // doing it twice is as good as once
 	elsewhere  bool // the answer is that of a failure further down
@@ -181,6 +182,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 		a.answer()
 	}
 	k.info.Status = a.resp.StatusCode
+	k.endShadow(a.resp.StatusCode)
 	k.nameSession(a)
 	a.resp.Request = k.req
 	a.resp.Body = newResponseBody(a)
@@ -321,6 +323,7 @@ func (k *call) end(err error, o Outcome) {
 	k.info.Attempts, k.info.Err, k.info.Outcome = k.n, err, o
 	k.info.Duration = time.Since(k.info.Start)
 	k.info.Resolved = k.svc.resolved.Load() // attempt has not run if nobody was found
+	k.endShadow(0)
 	if k.body.first != nil {
 		k.body.first.close() // if the server answered without reading it, nobody else does
 	}

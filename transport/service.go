@@ -33,6 +33,7 @@ type service struct {
 	rand     rand.Source                // of backoffs and ages; breaker and balancer have their own
 	conns    connSet
 	prober   prober
+	shadows  shadows
 
 	listMu sync.Mutex
 	list   []discovery.Instance // of the registry
@@ -223,6 +224,7 @@ func (s *service) close() {
 	s.cancel()
 	<-s.done
 	s.prober.stop()
+	s.shadows.close()
 	s.conns.close()
 	if s.stop != nil {
 		s.stop()

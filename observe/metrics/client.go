@@ -45,6 +45,26 @@ func (k Kind) String() string {
 	return Other
 }
 
+// Shadow says how the answer to a shadow compares with that to the call: a
+// shadow is a request that was sent a second time, to another version.
+type Shadow uint8
+
+// Results of a shadow.
+const (
+	ShadowMatch    Shadow = iota // the same status
+	ShadowMismatch               // another status
+	ShadowError                  // one of the two brought no response
+	ShadowDropped                // it was not sent
+)
+
+// String returns the label value.
+func (s Shadow) String() string {
+	if names := [...]string{"match", "mismatch", "error", "dropped"}; int(s) < len(names) {
+		return names[s]
+	}
+	return Other
+}
+
 // Reason says why a limit refused a call. Other words than the constants may be
 // used; at most 32 distinct ones are kept, then they share [Other].
 type Reason string
@@ -69,6 +89,7 @@ type Client struct {
 	attempts  children[attemptKey, prometheus.Counter]
 	exhausted children[struct{}, prometheus.Counter]
 	rejected  children[rejectKey, prometheus.Counter]
+	shadows   children[Shadow, prometheus.Counter]
 }
 
 type clientKey struct {
@@ -103,6 +124,7 @@ func newClient(m *Metrics, service string) *Client {
 	c.attempts = children[attemptKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.attempt}
 	c.exhausted = children[struct{}, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.budget}
 	c.rejected = children[rejectKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.rejection}
+	c.shadows = children[Shadow, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.shadow}
 	return c
 }
 
@@ -122,6 +144,10 @@ func (c *Client) attempt(k attemptKey) prometheus.Counter {
 
 func (c *Client) budget(struct{}) prometheus.Counter {
 	return c.m.budgetExhausted.WithLabelValues(c.label())
+}
+
+func (c *Client) shadow(s Shadow) prometheus.Counter {
+	return c.m.shadows.WithLabelValues(c.label(), s.String())
 }
 
 func (c *Client) rejection(k rejectKey) prometheus.Counter {
@@ -170,6 +196,9 @@ func (c *Client) Attempt(o Outcome, k Kind) {
 
 // BudgetExhausted counts a retry or hedge that the budget did not allow.
 func (c *Client) BudgetExhausted() { c.exhausted.get(struct{}{}).Inc() }
+
+// Shadow counts a shadow of a call.
+func (c *Client) Shadow(s Shadow) { c.shadows.get(min(s, ShadowDropped+1)).Inc() }
 
 // Rejected counts a call that a limit on the client side refused. An empty
 // criticality means critical.

@@ -46,6 +46,7 @@ type Metrics struct {
 	serverActive     *prometheus.GaugeVec
 	attempts         *prometheus.CounterVec
 	budgetExhausted  *prometheus.CounterVec
+	shadows          *prometheus.CounterVec
 	transitions      *prometheus.CounterVec
 	rejected         *prometheus.CounterVec
 	discoveryUpdates *prometheus.CounterVec
@@ -146,6 +147,9 @@ func newMetrics(c config) *Metrics {
 			"service", "outcome", "kind"),
 		budgetExhausted: counter("gabion_client_retry_budget_exhausted_total",
 			"Retries and hedges not made because the retry budget was empty.", "service"),
+		shadows: counter("gabion_client_shadows_total",
+			"Requests sent a second time, to another version, by how its answer compares with the one that counts.",
+			"service", "result"),
 		transitions: counter("gabion_breaker_transitions_total",
 			"State changes of the circuit breaker of a service, by the state entered.", "service", "to"),
 		rejected: counter("gabion_limit_rejected_total",
@@ -168,7 +172,7 @@ func newMetrics(c config) *Metrics {
 // collectors lists what Metrics is made of, but for the pulled gauges.
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.clientDuration, m.serverDuration, m.serverActive, m.attempts, m.budgetExhausted,
+		m.clientDuration, m.serverDuration, m.serverActive, m.attempts, m.budgetExhausted, m.shadows,
 		m.transitions, m.rejected, m.discoveryUpdates, m.discoveryErrors, m.dropped, m.buildInfo,
 	}
 }
@@ -240,7 +244,7 @@ func (m *Metrics) Forget(service string) {
 	}
 	m.clientDuration.DeletePartialMatch(prometheus.Labels{"server_address": label})
 	for _, vec := range []*prometheus.CounterVec{
-		m.attempts, m.budgetExhausted, m.transitions, m.discoveryUpdates, m.discoveryErrors,
+		m.attempts, m.budgetExhausted, m.shadows, m.transitions, m.discoveryUpdates, m.discoveryErrors,
 	} {
 		vec.DeletePartialMatch(prometheus.Labels{"service": label})
 	}

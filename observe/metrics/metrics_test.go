@@ -33,6 +33,8 @@ func useAll(m *metrics.Metrics) {
 	c.Request("GET", 200, "", 3*time.Millisecond)
 	c.Attempt(metrics.Success, metrics.First)
 	c.BudgetExhausted()
+	c.Shadow(metrics.ShadowMismatch)
+	c.Shadow(200)
 	c.Rejected(metrics.ReasonBulkhead, "sheddable")
 	s := m.Server("cart")
 	s.Begin("GET")
@@ -112,6 +114,7 @@ func TestNamesTypesAndLabels(t *testing.T) {
 		"gabion_build_info gauge {goversion,version}",
 		"gabion_client_attempts_total counter {kind,outcome,service}",
 		"gabion_client_retry_budget_exhausted_total counter {service}",
+		"gabion_client_shadows_total counter {result,service}",
 		"gabion_discovery_errors_total counter {backend,service}",
 		"gabion_discovery_staleness_seconds gauge {backend,service}",
 		"gabion_discovery_updates_total counter {backend,service}",
@@ -142,6 +145,8 @@ func TestValues(t *testing.T) {
 		`gabion_breaker_transitions_total{service="pricing",to="open"} 1`,
 		`gabion_client_attempts_total{kind="first",outcome="success",service="pricing"} 1`,
 		`gabion_client_retry_budget_exhausted_total{service="pricing"} 1`,
+		`gabion_client_shadows_total{result="_OTHER",service="pricing"} 1`,
+		`gabion_client_shadows_total{result="mismatch",service="pricing"} 1`,
 		`gabion_discovery_staleness_seconds{backend="gossip",service="pricing"} 1.5`,
 		`gabion_health_status{check="db",kind="readiness"} 1`,
 		`gabion_limit_inflight{service="cart",side="server"} 5`,
@@ -309,6 +314,7 @@ func TestForget(t *testing.T) {
 		kept.Request("GET", 200, "", time.Millisecond)
 		kept.Attempt(metrics.Success, metrics.First)
 		kept.BudgetExhausted()
+		kept.Shadow(metrics.ShadowMatch)
 		kept.Rejected(metrics.ReasonRate, "")
 		m.BreakerTransition(name, "open")
 		m.DiscoveryUpdate("consul", name)
@@ -441,6 +447,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		"Exemplar":      func() { c.RequestExemplar(t.Context(), "GET", 200, "", time.Millisecond) },
 		"Attempt":       func() { c.Attempt(metrics.Success, metrics.Retry) },
 		"Budget":        func() { c.BudgetExhausted() },
+		"Shadow":        func() { c.Shadow(metrics.ShadowMatch) },
 		"Rejected":      func() { c.Rejected(metrics.ReasonBulkhead, "critical") },
 		"Begin and End": func() { s.Begin("POST"); s.End("POST", "POST /carts", 201, time.Millisecond) },
 		"other route":   func() { s.Begin("POST"); s.End("POST", "POST /other", 201, time.Millisecond) },

@@ -163,6 +163,23 @@ func (c *client) EndAttempt(ctx context.Context, call *transport.Call, a *transp
 	span.End()
 }
 
+// Shadow counts what came of a request that was sent a second time.
+func (c *client) Shadow(s transport.Shadow) {
+	if c.metrics == nil {
+		return
+	}
+	result := metrics.ShadowDropped
+	switch s.Result {
+	case transport.ShadowMatch:
+		result = metrics.ShadowMatch
+	case transport.ShadowMismatch:
+		result = metrics.ShadowMismatch
+	case transport.ShadowError:
+		result = metrics.ShadowError
+	}
+	c.metrics.Client(s.Service).Shadow(result)
+}
+
 func (c *client) StartService(s transport.ServiceState) func() {
 	if c.metrics == nil {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"github.com/gabion-go/gabion/observe/metrics"
 	"github.com/gabion-go/gabion/observe/traces"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/instrument"
 )
 
@@ -66,7 +68,10 @@ func start(t *testing.T, h http.HandlerFunc, opts ...transport.ClientOption) ben
 		t.Fatal(err)
 	}
 	go func() { _ = srv.Serve(l) }()
-	registry, err := static.New(map[string][]discovery.Instance{"pricing": {{ID: "p1", Service: "pricing", Addr: l.Addr().String()}}})
+	registry, err := static.New(map[string][]discovery.Instance{"pricing": {
+		{ID: "p1", Service: "pricing", Addr: l.Addr().String(), Version: "v1"},
+		{ID: "p2", Service: "pricing", Addr: l.Addr().String(), Version: "v2"},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,6 +204,45 @@ func TestLabelsAreBounded(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Shadows are counted by how they compare, by the observer itself and behind
+// another one, and they are neither calls nor attempts.
+func TestShadowsAreCounted(t *testing.T) {
+	for name, opts := range map[string][]transport.ClientOption{
+		"alone":          nil,
+		"behind another": {transport.WithObserver(instrument.Client(nil, nil))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := transport.Policy{Balance: balance.Policy{
+				Select: balance.Selector{Version: "v1"},
+				Shadow: balance.Shadow{Select: balance.Selector{Version: "v2"}, Percent: 100},
+			}}
+			b := start(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get(transport.HeaderCriticality) == "sheddable" && r.PathValue("id") == "new" {
+					w.WriteHeader(http.StatusNotFound)
+				}
+			}, append(opts, transport.WithServicePolicy("pricing", p))...)
+			b.get(t, t.Context(), "/v1/old")
+			b.get(t, t.Context(), "/v1/new")
+			b.get(t, t.Context(), "/v1/new")
+			waitFor(t, func() bool {
+				text := b.scrape()
+				return strings.Contains(text, `gabion_client_shadows_total{result="match",service="pricing"} 1`) &&
+					strings.Contains(text, `gabion_client_shadows_total{result="mismatch",service="pricing"} 2`)
+			})
+			if text := b.scrape(); !strings.Contains(text, `gabion_client_attempts_total{kind="first",outcome="success",service="pricing"} 3`) {
+				t.Errorf("shadows are counted as attempts:\n%s", text)
+			}
+		})
+	}
+}
+
+// scrape returns the metrics in the text format.
+func (b bench) scrape() string {
+	w := httptest.NewRecorder()
+	metrics.Handler(b.reg).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
 }
 
 // waitFor polls, since what ends on the other side of a socket ends when it
