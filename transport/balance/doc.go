@@ -22,14 +22,17 @@
 //     out whatever the rest of the set looks like, unless all are unreachable.
 //     One call is risked on it after 250 ms, then after twice as long, and so on
 //     up to 10 s.
-//   - [Ejected]: it failed [Ejection.Consecutive] times in a row. It is left out
+//   - [Ejected]: it failed [Ejection.Consecutive] times in a row; or, when
+//     endpoints are compared every [Ejection.Interval], more than half of its
+//     calls failed, and many more than is usual in the set; or, where
+//     [Ejection.LatencyFactor] asks for it, they took too long. It is left out
 //     for a time that grows with each ejection, then one call is risked on it.
 //     Only a part of the set may be ejected ([Ejection.MaxPercent]).
 //
 // A call that is risked is leased: one caller at a time gets the endpoint, and
 // if its outcome never comes the next one does 5 s later. An endpoint that has
 // come back, and a new one, is first given 10 % of its share, which grows to all
-// of it over [Policy.SlowStart].
+// of it over [Policy.SlowStart], unless that holds for more than half of the set.
 //
 // When less than [Ejection.PanicPercent] of the set are healthy, ejection is
 // more likely wrong than right, and the rest could not carry the load: then
@@ -100,6 +103,8 @@
 //
 // Pick and Done wait for nobody and allocate nothing; their cost does not depend
 // on the number of endpoints, but for [LeastRequest] and [Rendezvous], which look
-// at all of them. Nothing here starts a goroutine: what depends on time
-// is worked out when somebody picks.
+// at all of them. Nothing here starts a goroutine: what depends on time is worked
+// out when somebody picks, or tells a result. A success costs the same whether
+// intervals are counted or not; comparing endpoints, which is done only after
+// failures and once in an [Ejection.Interval], looks at all of them.
 package balance
