@@ -48,6 +48,9 @@ type Balancer struct {
 
 	events     []func()
 	delivering bool
+
+	usual  usual
+	recent recent
 }
 
 // Stats counts the endpoints by state.
@@ -141,9 +144,8 @@ func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 	if c.Explain != nil {
 		b.explain(c, v, g, b.now(), e)
 	}
-	e.inflight.begin()
-	if e.waiting.Add(1) == 1 && now != 0 {
-		e.busySince.Store(now)
+	if n := e.inflight.begin(); now != 0 && n == e.answered.Load()+1 {
+		e.busySince.Store(now) // it is the first to wait
 	}
 	return e, nil
 }

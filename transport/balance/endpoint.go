@@ -31,22 +31,26 @@ type Endpoint struct {
 	served    served
 	last      lastReport
 
-	_ [64]byte // what follows changes with every call: keep it off other lines
+	slowSince atomic.Int64  // when its slow start began; 0 if it has none
+	lease     atomic.Int64  // while left out: when the next call may be risked
+	place     atomic.Uint32 // in the set that it was last picked from; see offerRecent
 
+	_ [16]byte // so that the next is a cache line of its own, which a test checks
+	hotLine
+}
+
+// hotLine is what a pick and its end touch, in one cache line.
+type hotLine struct {
 	inflight    tally
+	latency     atomic.Uint64 // see observeLatency
+	busySince   atomic.Int64  // when the last was answered, or the first began to wait
+	failureRate atomic.Uint64 // see rate
+	reported    atomic.Uint64 // see reportRIF
+	restUntil   atomic.Int64  // passed over until then
+	answered    atomic.Int32  // calls in flight whose answer has begun
 	state       atomic.Int32  // a State, never Draining
 	failures    atomic.Int32  // in a row
 	refusals    atomic.Int32  // connect errors in a row
-	failureRate atomic.Uint64 // see rate
-	restUntil   atomic.Int64  // passed over until then
-	slowSince   atomic.Int64  // when its slow start began; 0 if it has none
-	lease       atomic.Int64  // while left out: when the next call may be risked
-	latency     atomic.Uint64 // see observeLatency
-	waiting     atomic.Int64  // picks that have not been answered
-	busySince   atomic.Int64  // when the last was answered, or the first began to wait
-	reported    atomic.Uint64 // see reportRIF
-
-	_ [64]byte
 }
 
 // Instance returns what discovery says. The value is shared: do not change its
@@ -80,15 +84,15 @@ func (e *Endpoint) State() State {
 // Done ends the attempt that began when Pick returned e. Call it exactly once
 // for each Pick, however the attempt ended.
 func (e *Endpoint) Done(r Result) {
-	e.inflight.end()
-	if !r.Answered {
-		e.waiting.Add(-1)
+	if r.Answered {
+		e.answered.Add(-1)
 	}
+	left := e.inflight.end()
 	b := e.balancer
 	if v := b.view.Load(); v.byLatency {
 		now := b.now()
-		if !r.Answered {
-			e.busySince.Store(now)
+		if !r.Answered && left > e.answered.Load() {
+			e.busySince.Store(now) // for those that go on waiting
 		}
 		e.learnLatency(now, r)
 		if v.sumsTimes {

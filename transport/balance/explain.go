@@ -200,7 +200,7 @@ func (x *Explanation) candidate(e *Endpoint, v *view, now int64, tried []*Endpoi
 	c := Candidate{
 		Instance: *in, State: e.State(), Weight: e.weight(), InFlight: e.InFlight(),
 		Excluded: x.exclusion(e, v, now, tried), SlowStart: k.warmth(e), Reported: -1,
-		Latency: time.Duration(latencyAt(e.latency.Load(), now)),
+		Latency: e.remembered(now),
 		Stalled: time.Duration(e.stalled(now)),
 		Failing: rateAt(e.failureRate.Load(), now),
 	}

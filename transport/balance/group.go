@@ -131,6 +131,7 @@ func without(members []*Endpoint, s *Selector) []*Endpoint {
 
 // A set is the candidates of a pick. It never changes.
 type set struct {
+	balancer  *Balancer
 	active    []*Endpoint
 	picker    Picker
 	rand      rand.Source
@@ -145,7 +146,7 @@ type set struct {
 // newSet returns the set of the active ones of members. key tells it from the
 // others, and stays the same from one view to the next. The lock must be held.
 func (b *Balancer) newSet(active, members []*Endpoint, key string) *set {
-	s := &set{active: active, rand: b.rand, slowFor: b.policy.SlowStart}
+	s := &set{balancer: b, active: active, rand: b.rand, slowFor: b.policy.SlowStart}
 	s.weigh()
 	now := b.now()
 	slow := 0

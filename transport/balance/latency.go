@@ -1,81 +1,65 @@
 package balance
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 const (
-	// latencyTau is how long the latency of an endpoint is remembered: after
-	// it, what was learnt counts for 1/e of what is learnt now.
-	latencyTau = 10 * time.Second
+	// latencyLife is the half-life, 8.6 s, of what is known of an endpoint's
+	// latency if no call tells more: a slow one is tried again after half a
+	// minute.
+	latencyLife halfLife = 33
+	// The newest call counts for so much of the latency: more if it took
+	// longer, since slow endpoints get few calls to be found out by. Together
+	// they come to 1.5 times the mean if times are exponential.
+	latencyUp   = 0.2
+	latencyDown = 0.07
+	// latencyMost bounds how far beyond the latency one call counts: one in
+	// thousands may take a second, anywhere.
+	latencyMost = 8.0
 	// failurePenalty is how long a failed attempt is taken to last, if it did
 	// not take longer: an endpoint that fails fast must not look fast.
 	failurePenalty = float64(5 * time.Second)
-	// latencyTick is the resolution of the times of observations.
-	latencyTick = 1 << 16
-	// overtaken is how many ticks an observation can be older than one that was
-	// noted before it, because two goroutines were at it: 69 s.
-	overtaken = 1 << 20
 )
 
-// observeLatency moves e's latency by one observation: up at once, down by a
-// moving average over time. Source: peak EWMA, Finagle's load metric (Twitter
-// 2016). The value and the time of its last change share a word: nanoseconds as
-// a float32 in the low half, ticks in the high half. A zero word says that
-// nothing is known.
+// observeLatency moves e's latency by one observation. It is a moving average
+// over calls, not over time: over the last seconds of exponential times a
+// healthy endpoint with many calls has a longer peak than a slow one with few.
 func (e *Endpoint) observeLatency(now int64, d time.Duration) {
 	took := float64(max(d, 1))
-	tick := uint32(now / latencyTick)
+	usual := e.balancer.usual.latency()
+	if usual == 0 {
+		e.balancer.usual.begin(took)
+		usual = took
+	}
 	for {
 		old := e.latency.Load()
-		value := took
-		if old != 0 {
-			before := float64(math.Float32frombits(uint32(old)))
-			if took <= before {
-				age := latencyAge(old, now)
-				if age == 0 {
-					return // within the same tick nothing fades
-				}
-				keep := fade(age)
-				value = took*(1-keep) + before*keep
-			}
+		value := latencyAt(old, now, usual)
+		if took > value {
+			value += latencyUp * (min(took, latencyMost*value) - value)
+		} else {
+			value += latencyDown * (took - value)
 		}
-		next := uint64(tick)<<32 | uint64(math.Float32bits(float32(value)))
-		if e.latency.CompareAndSwap(old, next) {
+		if e.latency.CompareAndSwap(old, stamp(now, value)) {
 			return
 		}
 	}
 }
 
-// latencyAt returns the latency that word stands for, as it has faded by now:
-// an endpoint that was slow is tried again in time. It is 0 if nothing is known.
-func latencyAt(word uint64, now int64) float64 {
+// latencyAt returns the latency that word stands for, as it has faded by now
+// towards what is usual. An endpoint of which nothing is known is like that.
+func latencyAt(word uint64, now int64, usual float64) float64 {
+	if word == 0 {
+		return usual
+	}
+	return usual + (stamped(word)-usual)*latencyLife.faded(latencyAge(word, now))
+}
+
+// remembered returns what is known of e's latency, 0 if that is nothing.
+func (e *Endpoint) remembered(now int64) time.Duration {
+	word := e.latency.Load()
 	if word == 0 {
 		return 0
 	}
-	return float64(math.Float32frombits(uint32(word))) * fade(latencyAge(word, now))
-}
-
-// latencyAge returns how many nanoseconds ago word was made. Ticks begin again
-// after 78 hours, and with them the age of a word that has not changed since:
-// then it counts once more, until the next observation.
-func latencyAge(word uint64, now int64) int64 {
-	ticks := uint32(now/latencyTick) - uint32(word>>32)
-	if ticks > math.MaxUint32-overtaken {
-		return 0
-	}
-	return int64(ticks) * latencyTick
-}
-
-// fade is e^(-ns/tau). The first two terms of the series are exact to a
-// millionth where calls come often.
-func fade(ns int64) float64 {
-	x := float64(ns) / float64(latencyTau)
-	if x < 1e-3 {
-		return 1 - x
-	}
-	return math.Exp(-x)
+	return time.Duration(latencyAt(word, now, e.balancer.usual.latency()))
 }
 
 // learnLatency takes in how long an attempt took that ended now.
@@ -89,7 +73,7 @@ func (e *Endpoint) learnLatency(now int64, r Result) {
 	case Failure, Timeout, Cancelled:
 		// An answer would have taken longer than that. How often it fails is
 		// counted apart: see rate.
-		if word := e.latency.Load(); float64(r.Latency) > latencyAt(word, now) {
+		if float64(r.Latency) > latencyAt(e.latency.Load(), now, e.balancer.usual.latency()) {
 			e.observeLatency(now, r.Latency)
 		}
 	case Overload, ConnectError: // refused before any work
@@ -101,7 +85,7 @@ func (e *Endpoint) learnLatency(now int64, r Result) {
 // in flight but no longer count as waiting. Calling it is optional; it comes
 // before Done, once, and [Result.Answered] must then be set.
 func (e *Endpoint) Answered(wait time.Duration) {
-	e.waiting.Add(-1)
+	e.answered.Add(1)
 	if v := e.balancer.view.Load(); v.byLatency {
 		now := e.balancer.now()
 		e.busySince.Store(now)
@@ -116,9 +100,9 @@ func (e *Endpoint) Answered(wait time.Duration) {
 // there: its latency, or how long those that wait have done so in vain if that
 // is longer, and the penalty for the part of its calls that fail.
 func (e *Endpoint) expected(latency float64, now int64) float64 {
-	d := max(latency, e.stalled(now))
-	if p := rateAt(e.failureRate.Load(), now); p > 0 && d < failurePenalty {
-		d += p * (failurePenalty - d)
+	d := max(latency, e.stalled(now), 1)
+	if word := e.failureRate.Load(); word != 0 && d < failurePenalty {
+		d += rateAt(word, now) * (failurePenalty - d)
 	}
 	return d
 }
@@ -126,7 +110,7 @@ func (e *Endpoint) expected(latency float64, now int64) float64 {
 // stalled returns how long calls have been waiting at e without one of them
 // being answered.
 func (e *Endpoint) stalled(now int64) float64 {
-	if e.waiting.Load() <= 0 {
+	if e.inflight.Load() <= int64(e.answered.Load()) {
 		return 0
 	}
 	since := e.busySince.Load()

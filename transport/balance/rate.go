@@ -8,19 +8,18 @@ import (
 // The failure rate of an endpoint is a moving average over its calls that also
 // halves with time, so that one that gets no calls any more is tried again.
 const (
-	rateWeight   = 0.1             // of the newest call
-	rateHalfLife = 2 * time.Second // of what is remembered
-	rateFloor    = 0.01            // what is below counts as nothing
-	ratePenalty  = 20.0            // an endpoint that fails always looks 1+20 times as loaded
+	rateWeight  = 0.1          // of the newest call
+	rateLife    = halfLife(31) // 2.1 s, of what is remembered
+	rateFloor   = 0.01         // what is below counts as nothing
+	ratePenalty = 20.0         // an endpoint that fails always looks 1+20 times as loaded
 )
 
 // rateMemory is how long after its last change the highest rate falls below
 // the floor.
-var rateMemory = time.Duration(float64(rateHalfLife) * -math.Log2(rateFloor))
+var rateMemory = time.Duration(float64(int64(1)<<rateLife) * -math.Log2(rateFloor))
 
 // observeRate moves e's failure rate by one call. The rate and the time of its
-// last change share a word: the rate as a float32 in the low half, the time in
-// milliseconds in the high half. A zero word is a rate of zero.
+// last change share a word: see stamp. A zero word is a rate of zero.
 func (e *Endpoint) observeRate(now int64, failed bool) {
 	for {
 		old := e.failureRate.Load()
@@ -33,7 +32,7 @@ func (e *Endpoint) observeRate(now int64, failed bool) {
 		}
 		next := uint64(0)
 		if rate >= rateFloor {
-			next = uint64(uint32(now/int64(time.Millisecond)))<<32 | uint64(math.Float32bits(float32(rate)))
+			next = stamp(now, rate)
 		}
 		if old == next || e.failureRate.CompareAndSwap(old, next) {
 			return
@@ -46,12 +45,7 @@ func rateAt(word uint64, now int64) float64 {
 	if word == 0 {
 		return 0
 	}
-	// The difference of the low 32 bits holds across their wrap in 49 days.
-	age := time.Duration(int32(uint32(now/int64(time.Millisecond))-uint32(word>>32))) * time.Millisecond
-	rate := float64(math.Float32frombits(uint32(word)))
-	if age > 0 {
-		rate *= math.Exp2(-float64(age) / float64(rateHalfLife))
-	}
+	rate := stamped(word) * rateLife.halved(latencyAge(word, now))
 	if rate < rateFloor {
 		return 0
 	}

@@ -107,6 +107,7 @@ func (b *Balancer) PickShadow(primary *Endpoint) *Endpoint {
 		return nil
 	}
 	e := v.shadow.active[i]
+	e.answered.Add(1) // nobody waits for it
 	e.inflight.begin()
 	return e
 }
@@ -115,5 +116,6 @@ func (b *Balancer) PickShadow(primary *Endpoint) *Endpoint {
 // exactly once for each.
 func (e *Endpoint) ShadowDone() {
 	e.cancelled.Add(1) // it says nothing about how calls end
+	e.answered.Add(-1)
 	e.inflight.end()
 }

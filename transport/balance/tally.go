@@ -7,9 +7,11 @@ import "sync/atomic"
 // ever began the high half. Both go round; only differences matter.
 type tally struct{ word atomic.Uint64 }
 
-func (t *tally) begin() { t.word.Add(1<<32 + 1) }
+// begin counts one more, and returns how many are in flight then.
+func (t *tally) begin() int32 { return int32(uint32(t.word.Add(1<<32 + 1))) }
 
-func (t *tally) end() { t.word.Add(^uint64(0)) } // -1
+// end counts one less, and returns how many are left.
+func (t *tally) end() int32 { return int32(uint32(t.word.Add(^uint64(0)))) }
 
 // Load returns how many are in flight.
 func (t *tally) Load() int64 { return int64(int32(uint32(t.word.Load()))) }
