@@ -140,18 +140,19 @@ func TestSlowStartVectors(t *testing.T) {
 	}
 }
 
-// How many of a set are new: half of it starts slowly, more does not.
+// However many of a set are new they begin with a tenth of a fair share, up to
+// half of it; if more are, with all.
 func TestSlowStartOfMany(t *testing.T) {
 	for _, c := range []struct {
 		old, added int
-		slow       bool
-	}{{9, 1, true}, {5, 5, true}, {5, 6, false}, {1, 1, true}, {1, 2, false}, {0, 3, false}} {
+		want       float64 // of a fair share
+	}{{9, 1, 0.1}, {5, 5, 0.1}, {5, 6, 1}, {1, 1, 0.1}, {1, 2, 1}, {0, 3, 1}} {
 		inBubble(t, leastLoaded, c.old, func(t *testing.T, b *balance.Balancer, _ []*balance.Endpoint) {
 			b.Update(instances(c.old + c.added))
 			fair := float64(c.added) / float64(c.old+c.added)
-			share := traffic(calls(t, b, 20_000, success)).share(b.Endpoints()[c.old:]...)
-			if slow := share < fair/2; slow != c.slow {
-				t.Errorf("%d new beside %d: %.2f of a fair share", c.added, c.old, share/fair)
+			got := traffic(calls(t, b, 50_000, success)).share(b.Endpoints()[c.old:]...) / fair
+			if math.Abs(got-c.want) > 0.03 {
+				t.Errorf("%d new beside %d: %.2f of a fair share, want %v", c.added, c.old, got, c.want)
 			}
 		})
 	}
