@@ -34,7 +34,9 @@ func parseLoad(s string) (l balance.Load, ok bool) {
 		case "named_metrics.latency_ms":
 			l.Latency = time.Duration(n * float64(time.Millisecond))
 		case "application_utilization":
-			l.Utilization = n
+			if n > 0 {
+				l.Utilization = n
+			}
 		case "cpu_utilization": // what the application says of itself goes before
 			if l.Utilization == 0 {
 				l.Utilization = n

@@ -15,6 +15,7 @@ func TestParseLoad(t *testing.T) {
 		"TEXT named_metrics.rif=3, named_metrics.latency_ms=12.5, cpu_utilization=0.4": {RIF: 3, Latency: 12500 * time.Microsecond, Utilization: 0.4},
 		"TEXT application_utilization=0.7,cpu_utilization=0.4":                         {RIF: -1, Utilization: 0.7},
 		"TEXT cpu_utilization=0.4,application_utilization=1.7":                         {RIF: -1, Utilization: 1.7},
+		"TEXT cpu_utilization=0.4,application_utilization=0":                           {RIF: -1, Utilization: 0.4},
 		"TEXT rps_fractional=12.5, eps = 2":                                            {RIF: -1, QPS: 12.5, EPS: 2},
 		"TEXT mem_utilization=0.5":                                                     none,
 		"TEXT named_metrics.rif=-3":                                                    none,
@@ -23,7 +24,7 @@ func TestParseLoad(t *testing.T) {
 		"TEXT named_metrics.rif":                                                       none,
 		"JSON {}":                                                                      none,
 		"":                                                                             none,
-		"TEXT " + strings.Repeat(" ", maxReport) + "named_metrics.rif=3": none,
+		"TEXT " + strings.Repeat(" ", maxReport) + "named_metrics.rif=3":               none,
 	} {
 		got, ok := parseLoad(text)
 		if got != want || ok != (want != none) {

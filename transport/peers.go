@@ -13,8 +13,8 @@ import (
 // WithCaller says which process calls: its zone keeps calls in that zone, and
 // its place among the instances of its own service says which part of a large
 // service it uses; see balance.Zones and balance.Subset. The client watches
-// the caller's own service only while that matters. Default a caller of which
-// nothing is known.
+// the caller's own service from when that first matters until it is closed.
+// Default a caller of which nothing is known.
 func WithCaller(caller balance.Caller) ClientOption {
 	return clientOption(func(c *clientConfig) { c.caller = caller })
 }

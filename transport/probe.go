@@ -15,8 +15,9 @@ func isProbe(r *http.Request) bool {
 // counted as a request.
 func (s *Server) answerProbe(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	if r.ContentLength != 0 {
-		h.Set("Connection", "close") // nobody reads what else was sent
+	unread := r.ContentLength != 0 // nobody reads what else was sent
+	if unread || s.drainCtx.Err() != nil {
+		h.Set("Connection", "close")
 	}
 	if r.Header[HeaderAttempt] != nil {
 		h[HeaderLoad] = []string{s.load.text(s.limiter.InFlight())}

@@ -55,6 +55,21 @@ func TestServerAnswersProbes(t *testing.T) {
 	})
 }
 
+// A server that drains asks probers to go as it asks all others.
+func TestProbeOfADrainingServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		srv := f.listen("a:1", func(http.ResponseWriter, *http.Request) {})
+		if resp := f.probe(http.Header{}); resp.Close || resp.StatusCode != http.StatusOK {
+			t.Errorf("status %d, the connection is closed: %t", resp.StatusCode, resp.Close)
+		}
+		srv.Drain()
+		if resp := f.probe(http.Header{}); !resp.Close {
+			t.Error("the connection is kept")
+		}
+	})
+}
+
 // The rates in a report are those of the last second or more.
 func TestLoadReportRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
