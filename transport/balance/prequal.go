@@ -152,10 +152,11 @@ func (p *prequal) pick(c *Candidates, ask *[maxPrequalProbes]*Endpoint) (picked,
 		case report.age <= int64(p.settings.MaxAge):
 			p.pool.put(c, i, report)
 		default:
-			if k == 0 && p.silent(report) {
-				alone = i
+			if k == 0 && (p.ask == nil || e.silent(report, c.now-int64(p.settings.MaxAge))) {
+				alone = i // not left to those that tell their load to get the calls
 			}
 			if p.await(i, c.now) {
+				e.asked(report, c.now)
 				ask[asked] = e
 				asked++
 			}
@@ -165,12 +166,6 @@ func (p *prequal) pick(c *Candidates, ask *[maxPrequalProbes]*Endpoint) (picked,
 		return c.lessBusy(alone), asked
 	}
 	return p.pool.choose(c), asked
-}
-
-// silent reports whether an endpoint is not to be expected to tell its load.
-// Then it is not left to those that do to get the calls.
-func (p *prequal) silent(r told) bool {
-	return p.ask == nil || r.age > 10*int64(p.settings.MaxAge)
 }
 
 // await notes that i is to be asked. It reports false if it must not be.
@@ -194,7 +189,7 @@ func (p *prequal) collect(c *Candidates) {
 	for _, a := range p.awaited {
 		report := c.set.active[a.index].told(c.now)
 		switch {
-		case report.age <= c.now-a.since:
+		case report.after(a.since):
 			p.pool.put(c, int(a.index), report)
 		case c.now-a.since <= int64(p.settings.MaxAge):
 			left = append(left, a)

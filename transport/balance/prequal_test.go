@@ -147,7 +147,7 @@ func TestPrequalAsks(t *testing.T) {
 		for range 1000 {
 			pick(t, b).Done(success)
 		}
-		if n := sum(); n > 2*balance.DefaultPrequalPool {
+		if n := sum(); n < balance.DefaultPrequalPool+3 || n > 2*balance.DefaultPrequalPool {
 			t.Errorf("%d asked, want one round more", n)
 		}
 
@@ -168,6 +168,28 @@ func TestPrequalAsks(t *testing.T) {
 		}
 		if n := sum(); n > 0 {
 			t.Errorf("%d asked, although all have told just now", n)
+		}
+	})
+}
+
+// Answers are used although it is unlikely that their endpoint is drawn again.
+func TestPrequalGoesByAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []*balance.Endpoint
+		b := newBalancer(t, prequal, 1000, balance.WithProber(func(e *balance.Endpoint) { asked = append(asked, e) }))
+		told := map[*balance.Endpoint]bool{}
+		for n := range 200 {
+			e := pick(t, b)
+			if n > 1 && !told[e] {
+				t.Fatalf("call %d goes to one that has told nothing, of %d that have", n, len(told))
+			}
+			for _, e := range asked {
+				e.Report(balance.Load{RIF: 1})
+				told[e] = true
+			}
+			asked = asked[:0]
+			time.Sleep(50 * ms)
+			e.Done(success)
 		}
 	})
 }

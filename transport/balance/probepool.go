@@ -13,6 +13,7 @@ import (
 type lastReport struct {
 	latency atomic.Int64  // nanoseconds; 0: it did not say
 	begun   atomic.Uint32 // calls that had been sent there when it came
+	asked   atomic.Int64  // when the endpoint was first asked for the next one; 0: never
 }
 
 // told is what an endpoint has told of itself.
@@ -43,6 +44,23 @@ func (e *Endpoint) told(now int64) told {
 	}
 	return t
 }
+
+// asked notes that e, which has told r, is asked for another report.
+func (e *Endpoint) asked(r told, now int64) {
+	if since := e.last.asked.Load(); since == 0 || r.after(since) {
+		e.last.asked.Store(now)
+	}
+}
+
+// silent reports whether e, which has told r, has been asked before this time,
+// and not answered.
+func (e *Endpoint) silent(r told, before int64) bool {
+	since := e.last.asked.Load()
+	return since != 0 && since < before && !r.after(since)
+}
+
+// after reports whether the report came at this time or later, but for a tick.
+func (t *told) after(now int64) bool { return t.age != math.MaxInt64 && t.at+latencyTick > now }
 
 // A probe is a report in the pool.
 type probe struct {
