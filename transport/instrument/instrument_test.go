@@ -37,10 +37,12 @@ func (c *counter) Shutdown(context.Context) error                  { return nil 
 func (c *counter) ForceFlush(context.Context) error                { return nil }
 
 type bench struct {
-	client *http.Client
-	reg    *prometheus.Registry
-	spans  *tracetest.SpanRecorder
-	counts *counter
+	client   *http.Client
+	registry *static.Backend
+	addr     string
+	reg      *prometheus.Registry
+	spans    *tracetest.SpanRecorder
+	counts   *counter
 }
 
 // start serves h as the service pricing, observed on both sides.
@@ -68,10 +70,7 @@ func start(t *testing.T, h http.HandlerFunc, opts ...transport.ClientOption) ben
 		t.Fatal(err)
 	}
 	go func() { _ = srv.Serve(l) }()
-	registry, err := static.New(map[string][]discovery.Instance{"pricing": {
-		{ID: "p1", Service: "pricing", Addr: l.Addr().String(), Version: "v1"},
-		{ID: "p2", Service: "pricing", Addr: l.Addr().String(), Version: "v2"},
-	}})
+	registry, err := static.New(map[string][]discovery.Instance{"pricing": {{ID: "p1", Service: "pricing", Addr: l.Addr().String(), Version: "v1"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +84,7 @@ func start(t *testing.T, h http.HandlerFunc, opts ...transport.ClientOption) ben
 		_ = registry.Close()
 		_ = p.Shutdown(context.Background())
 	})
-	b.client = c.HTTPClient()
+	b.client, b.registry, b.addr = c.HTTPClient(), registry, l.Addr().String()
 	return b
 }
 
@@ -223,6 +222,12 @@ func TestShadowsAreCounted(t *testing.T) {
 					w.WriteHeader(http.StatusNotFound)
 				}
 			}, append(opts, transport.WithServicePolicy("pricing", p))...)
+			if err := b.registry.Set("pricing", []discovery.Instance{
+				{ID: "p1", Service: "pricing", Addr: b.addr, Version: "v1"},
+				{ID: "p2", Service: "pricing", Addr: b.addr, Version: "v2"},
+			}); err != nil {
+				t.Fatal(err)
+			}
 			b.get(t, t.Context(), "/v1/old")
 			b.get(t, t.Context(), "/v1/new")
 			b.get(t, t.Context(), "/v1/new")
