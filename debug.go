@@ -2,6 +2,8 @@ package gabion
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
@@ -119,7 +121,9 @@ func (s *Service) debug() debugState {
 		}
 		d.Discovery[service] = e
 	}
-	for _, c := range s.client.Services() {
+	services := s.client.Services()
+	slices.SortStableFunc(services, func(a, b transport.ServiceState) int { return strings.Compare(a.Name, b.Name) })
+	for _, c := range services {
 		d.Clients = append(d.Clients, s.debugClient(c))
 	}
 	return d
@@ -131,7 +135,7 @@ func (s *Service) debugClient(c transport.ServiceState) debugClient {
 		Service: c.Name, Breaker: c.Breaker.State().String(), Panic: stats.Panic,
 		Limit:  debugLimit{InFlight: c.Bulkhead.InFlight(), Limit: c.Bulkhead.Max()},
 		Budget: c.Budget.Tokens(),
-		Policy: s.client.PolicyFor(c.Name).WithDefaults(),
+		Policy: s.client.PolicyFor(c.Name).WithDefaults(), Endpoints: []debugEndpoint{},
 	}
 	x := c.Balancer.Explain(balance.Call{})
 	d.Pick = debugPick{Policy: x.Policy, Part: x.Part, Zone: x.Zone, Chosen: x.Chosen.Instance.ID, Reason: x.Reason, Excluded: x.Excluded}
