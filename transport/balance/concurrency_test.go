@@ -34,7 +34,8 @@ func listOf(k int) (list []discovery.Instance) {
 // whatever becomes of the calls, in the end none is in flight.
 func TestPickIsOfOldOrNewList(t *testing.T) {
 	const lists = 400
-	b := newBalancer(t, balance.Policy{}, 0)
+	often := balance.Ejection{Interval: time.Millisecond, MinCalls: 1, LatencyFactor: 2, Base: time.Millisecond}
+	b := newBalancer(t, balance.Policy{Ejection: often}, 0)
 	b.Update(listOf(0))
 	var begun, ended atomic.Int64 // the last list whose Update has
 	var seen sync.Map
@@ -73,7 +74,7 @@ func TestPickIsOfOldOrNewList(t *testing.T) {
 		b.Update(listOf(k))
 		ended.Store(int64(k))
 		if k%7 == 0 {
-			if err := b.SetPolicy(balance.Policy{Name: policies[k%len(policies)]}); err != nil {
+			if err := b.SetPolicy(balance.Policy{Name: policies[k%len(policies)], Ejection: often}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -131,7 +131,7 @@ func TestSlowStartVectors(t *testing.T) {
 				time.Sleep(time.Minute)
 				b.Update(instances(10))
 				time.Sleep(c.age)
-				count := calls(t, b, 100_000, success)
+				count := calls(t, b, 30_000, success)
 				if got := 10 * traffic(count).share(b.Endpoints()[9]); math.Abs(got-c.want) > 0.05 {
 					t.Errorf("%s, window %v: %.3f of its share after %v, want %.3f", policy, c.window, got, c.age, c.want)
 				}
