@@ -16,6 +16,18 @@
 // A URL whose host is an IP address, has a port or is a dotted domain name is
 // not looked up: it is a single endpoint of its own under the same policy.
 //
+// The balancer can look at the request: a policy may send calls by header,
+// cookie, query or a key of the caller's own ([WithHashKey]), keep the calls of
+// a session at one endpoint, which the response then names, and send a share of
+// the requests a second time to another version, whose answers a
+// [ShadowObserver] hears of. See balance.Policy. An endpoint that leaves gets no
+// new call; those in flight end as they would have, and its connections with
+// them.
+//
+// A service may have a handler in the client's own process ([WithLocal]), which
+// is an endpoint like others. Its weight says how many calls stay, and can be
+// changed while they go on ([Client.SetLocalWeight]).
+//
 // On the serving side [NewServer] puts limits of time, size and concurrency
 // around an [http.Handler], adopts the caller's deadline, contains panics and
 // drains in order.

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/static"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/instrument"
 )
 
 // An http.Client that knows services instead of machines.
@@ -130,4 +132,53 @@ func ExampleDecodeJSON() {
 	// 200 2 in the cart
 	// 400 {"detail":"quantity: got a JSON string, want a whole number in range","status":400,"title":"Bad Request"}
 	// 400 {"detail":"unknown member \"amount\"","status":400,"title":"Bad Request"}
+}
+
+// comparison is an observer of shadows alone: the rest is what it embeds.
+type comparison struct {
+	transport.Observer
+	seen chan transport.Shadow
+}
+
+func (c comparison) Shadow(s transport.Shadow) { c.seen <- s }
+
+// A new version gets a share of the requests a second time before it gets any
+// calls; what it answers is compared and thrown away.
+func ExampleShadowObserver() {
+	serve := func(status int) *httptest.Server {
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	}
+	v1, v2 := serve(http.StatusOK), serve(http.StatusNotFound)
+	defer v1.Close()
+	defer v2.Close()
+	registry, _ := static.New(map[string][]discovery.Instance{"pricing": {
+		{ID: "pricing-1", Service: "pricing", Addr: v1.Listener.Addr().String(), Version: "v1"},
+		{ID: "pricing-2", Service: "pricing", Addr: v2.Listener.Addr().String(), Version: "v2"},
+	}})
+	defer registry.Close()
+
+	var policy transport.Policy
+	if err := json.Unmarshal([]byte(`{"balance": {
+		"select": {"version": "v1"},
+		"shadow": {"select": {"version": "v2"}, "percent": 100}
+	}}`), &policy); err != nil {
+		fmt.Println(err)
+		return
+	}
+	compare := comparison{instrument.Client(nil, nil), make(chan transport.Shadow, 1)}
+	c, _ := transport.NewClient(registry, transport.WithServicePolicy("pricing", policy), transport.WithObserver(compare))
+	defer c.Close()
+
+	resp, err := c.HTTPClient().Get("http://pricing/v1/quote")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println("the caller gets", resp.StatusCode)
+	s := <-compare.seen
+	fmt.Println(s.Instance.ID, "would have answered", s.Status, "which is a", s.Result)
+	// Output:
+	// the caller gets 200
+	// pricing-2 would have answered 404 which is a mismatch
 }

@@ -80,7 +80,7 @@ func (p *prober) probe(e *balance.Endpoint) (reports bool) {
 	pool := p.svc.conns.acquire(e)
 	defer p.svc.conns.settle(e)
 	defer pool.release()
-	resp, err := pool.RoundTrip(req.WithContext(ctx))
+	resp, err := pool.RoundTrip(req.WithContext(ctx)) //nolint:bodyclose // discard closes it
 	if err != nil {
 		return true // the calls will find out what is wrong
 	}

@@ -220,19 +220,19 @@ func (v *view) admits(c *Call, e *Endpoint) bool {
 // admits reports whether a session's call, of which the split speaks, may go to
 // e: because e has a part that the call can come to, or because there is nobody
 // in the parts that it can come to.
-func (s *viewSplit) admits(c *Call, e *Endpoint) bool {
+func (v *viewSplit) admits(c *Call, e *Endpoint) bool {
 	in := e.instance.Load()
-	key := c.key(s.policy.By)
+	key := c.key(v.policy.By)
 	open := key == "" // whether chance could have led to the part
 	var tied *group
 	if !open {
-		tied = s.part(s.place(key))
+		tied = v.part(v.place(key))
 	}
 	others, named := 0, false // endpoints in the parts where the call can come to
-	for i, g := range s.groups {
-		mine := s.policy.To[i].Matches(in)
+	for i, g := range v.groups {
+		mine := v.policy.To[i].Matches(in)
 		named = named || mine
-		if g != tied && !(open && s.policy.To[i].Percent > 0) {
+		if g != tied && !(open && v.policy.To[i].Percent > 0) {
 			continue
 		}
 		if mine {
@@ -240,11 +240,11 @@ func (s *viewSplit) admits(c *Call, e *Endpoint) bool {
 		}
 		others += len(g.set.active)
 	}
-	if s.rest != nil && (open || tied == s.rest) {
+	if v.rest != nil && (open || tied == v.rest) {
 		if !named {
 			return true
 		}
-		others += len(s.rest.set.active)
+		others += len(v.rest.set.active)
 	}
 	return others == 0
 }
