@@ -20,6 +20,7 @@ func TestFailingFastGetsNothing(t *testing.T) {
 	}{
 		{policies, 10, 100, often},
 		{[]string{balance.PeakEWMA}, 2, 100, often},
+		{[]string{balance.PeakEWMA}, 2, 1000, 5 * time.Second},
 		{[]string{balance.PeakEWMA}, 3, 100, often},
 		{[]string{balance.PeakEWMA}, 10, 10, time.Minute},
 		{[]string{balance.PeakEWMA}, 10, 1000, 5 * time.Second},
