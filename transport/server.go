@@ -120,7 +120,8 @@ func WithServerProtocols(p *http.Protocols) ServerOption {
 
 // A Server serves a handler within limits. It is an [http.Handler] itself, for
 // use under another server or as a local endpoint: then only the limits of
-// connections are missing.
+// connections are missing. Under an http.Server it can tell probes its load only
+// if DisableGeneralOptionsHandler is set there; calls are told in any case.
 type Server struct {
 	cfg      serverConfig
 	handler  http.Handler
