@@ -113,7 +113,7 @@ func (c brrCase) run(ctx context.Context, seed uint64) (bench.Row, error) {
 	result, err := sim.Run(ctx, sim.Config{
 		Name: c.policy, Seed: seed, For: brrFor,
 		Clients: []sim.Clients{{Name: "client", Policy: client(c.policy, 5*time.Second)}},
-		Servers: []sim.Servers{{Service: brrService, Count: brrServers, Time: brrTimes()}},
+		Servers: []sim.Servers{{Service: brrService, Count: brrServers, Time: brrTimes(), Silent: c.policy != whole}},
 		Load:    []load.Load{{Client: "client", Service: brrService, Kind: load.Constant, Rate: 1000}},
 		Changes: []sim.Change{{Kind: sim.Slow, Service: brrService, Count: 1, At: brrFrom, For: brrUntil - brrFrom, Factor: c.factor}},
 	})

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/gabion-go/gabion/breaker"
@@ -18,6 +19,9 @@ const (
 	p2c        = balance.P2C
 	peakEWMA   = balance.PeakEWMA
 	whole      = "gabion" // the library's defaults, all of them
+	// reporting is peakEWMA with servers that report their load, which those
+	// of the other rows of balancers do not.
+	reporting = peakEWMA + "-reports"
 )
 
 // client returns the policy of that name: one balancer and nothing else, or
@@ -26,18 +30,19 @@ func client(policy string, timeout time.Duration) transport.Policy {
 	if policy == whole {
 		return transport.Policy{Timeout: timeout}
 	}
-	return bare(policy, timeout)
+	return bare(strings.TrimSuffix(policy, "-reports"), timeout)
 }
 
 // bare is a client that only balances: one attempt, no breaker, no ejection, no
-// slow start and no bulkhead.
+// slow start, no subset and no bulkhead.
 func bare(balancer string, timeout time.Duration) transport.Policy {
 	return transport.Policy{
 		Timeout: timeout, AttemptTimeout: timeout,
 		Retry:   retry.Policy{Attempts: 1},
 		Breaker: neverOpen(),
-		Balance: balance.Policy{Name: balancer, SlowStart: -1, Ejection: balance.Ejection{Disabled: true}},
-		Limit:   limit.Policy{MaxInflight: math.MaxInt32},
+		Balance: balance.Policy{Name: balancer, SlowStart: -1,
+			Ejection: balance.Ejection{Disabled: true}, Subset: balance.Subset{Disabled: true}},
+		Limit: limit.Policy{MaxInflight: math.MaxInt32},
 	}
 }
 

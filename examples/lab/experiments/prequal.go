@@ -3,9 +3,11 @@ package experiments
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gabion-go/gabion/examples/lab/bench"
+	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/transporttest/dist"
 	"github.com/gabion-go/gabion/transport/transporttest/load"
 	"github.com/gabion-go/gabion/transport/transporttest/sim"
@@ -40,10 +42,10 @@ least loaded balancer looks at all servers, p2c-least-request at two: at 0.9 p99
 at most, at 1.27 it is 11 % (A=2) and 31 % (A=8) longer.
 
 A hundred clients see little of what the others have sent: with A=2 a client has 2 or 3 requests
-under way. Prequal's probes do see it, and so would counts that servers report; gabion uses neither
-yet. At 1.74, 96 % of all there is, gabion's retries are load too: with A=2 1.8 % fail, and 1.4 % or
-1.1 % of the calls of the balancers alone, though the slowest hundredth waits for 3.2 s and not 5 s.`,
-		Policies:  []string{roundRobin, random, p2c, peakEWMA, whole},
+under way. Servers do see it. In the rows p2c-peak-ewma-reports, prequal and gabion every answer
+tells how many requests its server has; prequal also asks out of band, the others do not. gabion
+uses 20 of the servers from each client, of which it knows more.`,
+		Policies:  []string{roundRobin, random, p2c, peakEWMA, reporting, balance.Prequal, whole},
 		Published: publishedPrequal(),
 		Columns:   []string{"success", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "attempts_per_call"},
 		Chart:     []string{"success", "p90_ms", "p99_ms"},
@@ -148,6 +150,7 @@ func (c preCase) run(ctx context.Context, r bench.Run) (bench.Row, error) {
 		Servers: []sim.Servers{{
 			Service: preService, Count: preServers, Kind: sim.Sharing, Time: work,
 			Cores: 0.8 * c.cores, Burst: 2 * c.cores, Cancels: true,
+			Silent: !slices.Contains([]string{reporting, balance.Prequal, whole}, c.policy),
 			// A server that is drawn anew keeps its neighbours with the
 			// probability with which it got them.
 			Busy: dist.Exponential(scaled(preRedraw, 1/(1-preNoisy))), Idle: dist.Exponential(scaled(preRedraw, 1/preNoisy)),

@@ -144,7 +144,7 @@ func (a *attempt) done() {
 	now := c.run.now
 	res := balance.Result{Outcome: a.outcome, Latency: now - a.start, Rest: a.rest}
 	if a.endpoint != nil {
-		if a.err == "" {
+		if a.err == "" && !a.server.kind.Silent {
 			a.endpoint.Report(balance.Load{RIF: a.rif})
 		}
 		a.endpoint.Done(res)

@@ -9,6 +9,7 @@ import (
 	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/balance/subset"
 	"github.com/gabion-go/gabion/transport/limit"
 	"github.com/gabion-go/gabion/transport/retry"
 	"github.com/gabion-go/gabion/transport/transporttest/report"
@@ -27,6 +28,7 @@ type caller struct {
 	bulkhead *limit.Bulkhead
 	budget   *retry.Budget
 	rand     rand.Source // of backoffs
+	probes   uint64      // sent
 	version  uint64      // of the list that it has
 }
 
@@ -86,10 +88,14 @@ func (r *run) newCaller(g *Clients, i int, s *service) (*caller, error) {
 	if g.Picker != "" {
 		c.picker = r.pickers[g.Picker](View{s}, source("balance"))
 	} else {
-		c.balancer, err3 = balance.New(g.Policy.Balance, balance.WithRand(source("balance")), balance.WithObserver(c.observer()))
+		c.balancer, err3 = balance.New(g.Policy.Balance, balance.WithRand(source("balance")), balance.WithObserver(c.observer()),
+			balance.WithProber(c.probe))
 	}
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
+	}
+	if c.balancer != nil { // the clients of a group know of each other
+		c.balancer.SetPeers(balance.Peers{Place: subset.Client{Group: g.Name, ID: c.name, Ordinal: i, Count: g.Count}})
 	}
 	c.learn(s.list)
 	s.callers = append(s.callers, c)

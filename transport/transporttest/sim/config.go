@@ -104,6 +104,9 @@ type Servers struct {
 	// Cancels says that work ends when its caller has given up or the call's
 	// time is over. Default false: it runs on, for nobody.
 	Cancels bool `json:"cancels,omitzero"`
+	// Silent says that answers do not tell how many requests the server has.
+	// Default false: they do, as those of the library's servers.
+	Silent bool `json:"silent,omitzero"`
 }
 
 // Lists says how clients learn of servers that come and go. Each starts with
