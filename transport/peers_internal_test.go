@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ import (
 func TestConnectionsFollowThePart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var network memnet.Network
-		lists := map[string][]discovery.Instance{"web": nil, "cart": nil}
+		lists := map[string][]discovery.Instance{}
 		for i := range 7 {
 			lists["web"] = append(lists["web"], discovery.Instance{ID: fmt.Sprintf("web-%d", i), Addr: "w:1"})
 		}
@@ -70,6 +71,46 @@ func TestConnectionsFollowThePart(t *testing.T) {
 		}
 		if moved == 0 {
 			t.Error("the part has not changed")
+		}
+	})
+}
+
+// What is known of the peers holds from the beginning for a service that is
+// called later.
+func TestPeersAreKnownToNewServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lists := map[string][]discovery.Instance{"web": {{ID: "web-1", Addr: "w:1", Zone: "a"}, {ID: "web-2", Addr: "w:2", Zone: "b"}}}
+		for i := range 60 {
+			addr := fmt.Sprintf("s%02d:1", i)
+			lists["cart"] = append(lists["cart"], discovery.Instance{ID: addr, Addr: addr})
+			lists["stock"] = append(lists["stock"], discovery.Instance{ID: addr, Addr: addr})
+		}
+		registry, err := static.New(lists)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer registry.Close()
+		c, err := NewClient(registry, WithCaller(balance.Caller{Service: "web", ID: "web-1"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		part := func(host string) (ids []string) {
+			s, err := c.addService(serviceKey{host: host})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			for _, e := range s.balancer.Endpoints() {
+				ids = append(ids, e.ID())
+			}
+			return ids
+		}
+		first := part("cart")
+		time.Sleep(31 * time.Second)
+		inPlace := part("cart")
+		if later := part("stock"); slices.Equal(first, inPlace) || !slices.Equal(later, inPlace) {
+			t.Errorf("the part of a new service is\n%v, want\n%v", later, inPlace)
 		}
 	})
 }

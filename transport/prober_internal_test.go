@@ -114,6 +114,41 @@ func TestProbesAreBounded(t *testing.T) {
 	})
 }
 
+// However many are to be asked, so many are at once.
+func TestProbesOfManyAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := probed(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		list := make([]discovery.Instance, maxProbes+5)
+		for i := range list {
+			list[i] = discovery.Instance{ID: string(rune('a' + i)), Addr: "a:1"}
+		}
+		s.balancer.Update(list)
+		for _, e := range s.balancer.Endpoints() {
+			s.prober.ask(e)
+		}
+		synctest.Wait()
+		if n := len(s.prober.asked); n != maxProbes {
+			t.Errorf("%d probes are under way, want %d", n, maxProbes)
+		}
+	})
+}
+
+// Those that do not report are not remembered for longer than that matters.
+func TestMuteIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := probed(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		for i := range 3 {
+			s.balancer.Update([]discovery.Instance{{ID: string(rune('a' + i)), Addr: "a:1"}})
+			s.prober.ask(s.balancer.Endpoints()[0])
+			synctest.Wait()
+			if n := len(s.prober.mute); n != 1 {
+				t.Errorf("%d endpoints are remembered, want 1", n)
+			}
+			time.Sleep(probeMute)
+		}
+	})
+}
+
 // What is in this process, or not of the fleet, is not asked.
 func TestNobodyElseIsProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -172,6 +172,15 @@ func TestExplainStays(t *testing.T) {
 	})
 }
 
+// Where all endpoints are in one zone, zones do not matter.
+func TestExplainOneZone(t *testing.T) {
+	b := newBalancer(t, leastLoaded, 0, balance.WithCaller(balance.Caller{Zone: "a"}))
+	b.Update(inZones([]string{"a"}, []int{8}))
+	if x := b.Explain(balance.Call{}); x.Zone != "" || x.Chosen.Instance.ID == "" {
+		t.Errorf("chosen %s in zone %q", x.Chosen.Instance.ID, x.Zone)
+	}
+}
+
 // An explanation that is used again tells of the last pick only.
 func TestExplainAgain(t *testing.T) {
 	b := newBalancer(t, leastLoaded, 20)
