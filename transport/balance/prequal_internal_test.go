@@ -211,3 +211,31 @@ func TestPoolRefreshes(t *testing.T) {
 		}
 	}
 }
+
+// Twice the weight carries twice the requests.
+func TestPoolWeighs(t *testing.T) {
+	p, c := poolOf(t, PrequalSettings{}, []told{{}, {}, {}})
+	c.set.weights = []float64{2, 1, 1}
+	p.hot = 0
+	p.put(c, 0, told{at: 1, rif: 10})
+	p.put(c, 1, told{at: 1, rif: 8})
+	p.put(c, 2, told{at: 1, rif: 6})
+	for i, want := range []int{0, 0, 0, 2, 0} { // after three calls it is 6.5 against 6
+		if got := p.choose(c); got != want {
+			t.Fatalf("call %d goes to %d, want %d", i, got, want)
+		}
+	}
+}
+
+// How often a probe may be used is right on average.
+func TestProbeUses(t *testing.T) {
+	p, c := poolOf(t, PrequalSettings{}, make([]told, 100))
+	const draws = 10_000
+	sum := 0.0
+	for range draws {
+		sum += float64(p.uses(c))
+	}
+	if mean := sum / draws; math.Abs(mean-p.reuse) > 0.02 {
+		t.Errorf("%v on average, want %v", mean, p.reuse)
+	}
+}
