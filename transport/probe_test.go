@@ -1,8 +1,10 @@
 package transport_test
 
 import (
+	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,6 +72,27 @@ func TestProbeOfADrainingServer(t *testing.T) {
 	})
 }
 
+// What is sent with a probe is not read, so nothing can follow it.
+func TestProbeWithABody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.listen("a:1", func(http.ResponseWriter, *http.Request) {})
+		rt := &http.Transport{DialContext: f.net.Dial}
+		defer rt.CloseIdleConnections()
+		resp, err := rt.RoundTrip(&http.Request{
+			Method: http.MethodOptions, URL: &url.URL{Scheme: "http", Host: "a:1", Path: "*"}, Header: http.Header{},
+			Body: io.NopCloser(strings.NewReader("what?")), ContentLength: 5,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || !resp.Close {
+			t.Errorf("status %d, the connection is closed: %t", resp.StatusCode, resp.Close)
+		}
+	})
+}
+
 // The rates in a report are those of the last second or more.
 func TestLoadReportRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -90,6 +113,11 @@ func TestLoadReportRates(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		got := f.probe(ask).Header.Get(transport.HeaderLoad)
+		_, cpu, _ := strings.Cut(got, "cpu_utilization=")
+		cpu, _, _ = strings.Cut(cpu, ",")
+		if n, err := strconv.ParseFloat(cpu, 64); err != nil || n < 0 || n > 1 {
+			t.Errorf("cpu_utilization is %q", cpu)
+		}
 		if !strings.HasSuffix(got, "rps_fractional=100.000, eps=25.000") {
 			t.Errorf("got %q", got)
 		}

@@ -149,6 +149,23 @@ func TestMuteIsForgotten(t *testing.T) {
 	})
 }
 
+// Who is called by TLS is asked by TLS.
+func TestProbesByTLS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := probed(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("asked without TLS") }))
+		secure, err := s.client.addService(serviceKey{host: "cart", tls: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		secure.prober.ask(secure.balancer.Endpoints()[0])
+		synctest.Wait()
+		if len(secure.prober.mute) != 0 {
+			t.Error("a server that cannot be connected to is taken for one that does not report")
+		}
+	})
+}
+
 // What is in this process, or not of the fleet, is not asked.
 func TestNobodyElseIsProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -96,3 +96,15 @@ func TestDepartedKeepNoList(t *testing.T) {
 		t.Errorf("the endpoint is now %q", gone.ID())
 	}
 }
+
+// The first list starts at once, though there was an empty one before: only what
+// joins it is new.
+func TestEmptyListIsNoFirst(t *testing.T) {
+	inBubble(t, leastLoaded, 0, func(t *testing.T, b *balance.Balancer, _ []*balance.Endpoint) {
+		b.Update(instances(9))
+		b.Update(instances(10))
+		if n := calls(t, b, 10_000, success)[b.Endpoints()[9]]; n > 300 {
+			t.Errorf("%d of 10,000 calls to the new one of ten, want about 100", n)
+		}
+	})
+}
