@@ -145,11 +145,17 @@ type hashed struct {
 
 // newHashed returns a picker for s, whose members that drain own no keys.
 func newHashed(s *set, members []*Endpoint, k *kept, p *Policy) hashed {
-	members = slices.DeleteFunc(slices.Clone(members), func(e *Endpoint) bool { return e.State() == Draining })
+	drains := func(e *Endpoint) bool { return e.drained.Load() }
+	if slices.ContainsFunc(members, drains) {
+		members = slices.DeleteFunc(slices.Clone(members), drains)
+	}
 	k.table = newHashTable(k.table, p.Hash.settings(p.Name), members)
 	h := hashed{table: k.table, at: places(members, s.active), factor: p.Hash.LoadFactor, load: &loadSum{}}
-	for _, e := range s.active {
-		h.weight += member(e).Weight
+	if s.weights == nil && len(s.active) > 0 {
+		h.weight = float64(len(s.active)) * member(s.active[0]).Weight
+	}
+	for _, w := range s.weights {
+		h.weight += min(w, maxHashWeight)
 	}
 	return h
 }
