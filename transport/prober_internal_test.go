@@ -9,6 +9,7 @@ import (
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/static"
 	"github.com/gabion-go/gabion/internal/memnet"
+	"github.com/gabion-go/gabion/transport/balance"
 )
 
 // probed is a service with one instance at a:1, which h serves as net/http
@@ -170,7 +171,15 @@ func TestProbesByTLS(t *testing.T) {
 func TestNobodyElseIsProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("asked") })
-		s := probed(t, h, WithLocal("here", h, 1))
+		asking := Policy{Balance: balance.Policy{Name: balance.Prequal}}
+		s := probed(t, h, WithLocal("here", h, 1), WithPolicy(asking))
+		outside, err := s.client.addService(serviceKey{host: "a:1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := outside.balancer.Pick(nil); err != nil {
+			t.Fatal(err)
+		}
 		here, err := s.client.addService(serviceKey{host: "here"})
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package balance_test
 
 import (
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 	"weak"
@@ -107,4 +108,31 @@ func TestEmptyListIsNoFirst(t *testing.T) {
 			t.Errorf("%d of 10,000 calls to the new one of ten, want about 100", n)
 		}
 	})
+}
+
+// A connect error before it left and one after are not in a row.
+func TestRefusalsAreForgotten(t *testing.T) {
+	inBubble(t, leastLoaded, 5, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+		give(t, b, all[0], refused, 1)
+		b.Update(instances(5)[1:])
+		time.Sleep(time.Second)
+		b.Update(instances(5))
+		give(t, b, b.Endpoints()[0], refused, 1)
+		wantState(t, b.Endpoints()[0], balance.Available)
+	})
+}
+
+// The endpoint of an ID that has moved is found again wherever it is in the list.
+func TestMovedIsFound(t *testing.T) {
+	b := newBalancer(t, leastLoaded, 5)
+	list := instances(5)
+	list[0].Addr = "10.9.9.9:80"
+	b.Update(list)
+	moved := b.Endpoints()[0]
+	list = slices.Clone(list)
+	slices.Reverse(list)
+	b.Update(list)
+	if b.Endpoints()[4] != moved {
+		t.Error("it is another endpoint")
+	}
 }

@@ -185,6 +185,33 @@ func TestSubsetsOfShadows(t *testing.T) {
 	}
 }
 
+// The size counts at once, a part of the calls with few instances has them all,
+// and the order is that of the list.
+func TestSubsetSizes(t *testing.T) {
+	list := instances(140)
+	for i := range list {
+		list[i].Version = []string{"v1", "v1", "v1", "v2"}[i%4] // 105 and 35
+	}
+	p := balance.Policy{Splits: []balance.Split{{To: []balance.Share{to("v2", 10)}}}}
+	b, err := balance.New(p, balance.WithCaller(balance.Caller{ID: "me"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Update(list)
+	for _, size := range []int{20, 30} {
+		p.Subset.Size = size
+		if err := b.SetPolicy(p); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(b.Endpoints()); n != size+35 {
+			t.Errorf("%d endpoints are used, want %d and 35", n, size)
+		}
+		if !slices.IsSorted(ids(b)) {
+			t.Error("the order is another")
+		}
+	}
+}
+
 // What drains takes no place in a subset.
 func TestSubsetWithoutDraining(t *testing.T) {
 	list := instances(100)
