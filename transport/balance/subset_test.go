@@ -275,6 +275,15 @@ func TestPeersWithoutPlace(t *testing.T) {
 	}
 }
 
+// Peers that drain call no more, and need nothing in their zone.
+func TestPeersOf(t *testing.T) {
+	list := []discovery.Instance{{ID: "a", Zone: "x"}, {ID: "b", Zone: "x", Weight: -1}, {ID: "c", Zone: "y", Weight: 3}}
+	p := balance.PeersOf(balance.Caller{Service: "web", ID: "c"}, list)
+	if len(p.Zones) != 2 || p.Zones["x"] != 1 || p.Zones["y"] != 1 || p.Place != subset.Among("web", "c", []string{"a", "b", "c"}) {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestWantsPeers(t *testing.T) {
 	zoned := instances(10)
 	zoned[3].Zone = "b"
