@@ -60,6 +60,7 @@ func (c deadlineCtx) Deadline() (time.Time, bool) { return c.deadline, true }
 // attempt picks an endpoint and tries it. The error is that nobody could be
 // tried; everything else is in the attempt.
 func (k *call) attempt() (*attempt, error) {
+	k.want.Now = time.Now()
 	e, err := k.pick()
 	if err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func (k *call) attempt() (*attempt, error) {
 	if k.n > 1 {
 		kind = Retry
 	}
-	now := time.Now()
+	now := k.want.Now
 	deadline := k.attemptDeadline(now)
 	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Pick: k.want.Explain, Start: now, Header: a.header(k.deadline.Sub(now))}
 	ctx := k.ctx
@@ -291,12 +292,13 @@ func (a *attempt) end(err error) {
 		a.timer.Stop()
 		a.cancel(context.Canceled)
 	}
-	a.info.Duration = time.Since(a.info.Start)
+	now := time.Now()
+	a.info.Duration = now.Sub(a.info.Start)
 	a.info.Err, a.info.Outcome = err, a.outcome
 	if a.pool != nil {
 		a.pool.release()
 	}
-	a.endpoint.Done(a.result())
+	a.endpoint.Done(a.result(now))
 	a.call.svc.conns.settle(a.endpoint)
 	if o := a.call.svc.client.observer; o != nil && a.ctx != nil {
 		o.EndAttempt(a.ctx, &a.call.info, &a.info)
@@ -311,8 +313,8 @@ func (a *attempt) answer() {
 }
 
 // result is what the balancer learns.
-func (a *attempt) result() balance.Result {
-	r := balance.Result{Latency: a.info.Duration, Answered: a.answered, Rest: a.rest}
+func (a *attempt) result(now time.Time) balance.Result {
+	r := balance.Result{Now: now, Latency: a.info.Duration, Answered: a.answered, Rest: a.rest}
 	switch {
 	case a.outcome == Cancelled:
 		r.Outcome = balance.Cancelled

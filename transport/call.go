@@ -273,6 +273,7 @@ func (k *call) pick() (*balance.Endpoint, error) {
 	if err := k.svc.awaitFirst(ctx); err != nil {
 		return nil, err
 	}
+	k.want.Now = time.Now()
 	return k.svc.balancer.PickFor(&k.want)
 }
 

@@ -103,6 +103,14 @@ func New(p Policy, opts ...Option) (*Balancer, error) {
 // now returns the nanoseconds since the balancer began, never 0.
 func (b *Balancer) now() int64 { return int64(time.Since(b.epoch)) + 1 }
 
+// at is now, unless the caller has read the clock.
+func (b *Balancer) at(t time.Time) int64 {
+	if t.IsZero() {
+		return b.now()
+	}
+	return int64(t.Sub(b.epoch)) + 1
+}
+
 // Pick is [Balancer.PickFor] for a call of which nothing is known but where it
 // was sent before.
 func (b *Balancer) Pick(tried []*Endpoint) (*Endpoint, error) {
@@ -128,7 +136,7 @@ func (b *Balancer) PickFor(c *Call) (*Endpoint, error) {
 		}
 		return nil, ErrNoInstances
 	}
-	now := b.clock(v)
+	now := b.clock(v, c.Now)
 	var e *Endpoint
 	if v.names != nil {
 		e = v.session(b, c)
@@ -188,7 +196,15 @@ func (s *set) choose(now int64, hash uint64, call *Call) (*Endpoint, int) {
 	if x := call.Explain; x != nil {
 		c.explain, x.at, x.Reason = x, s, ByPolicy
 	}
-	if i := s.picker.Pick(c); i >= 0 && i < len(s.active) {
+	i := -1
+	if _, ok := s.picker.(peakEWMA); ok {
+		if i = (peakEWMA{}).pick(&c); i >= 0 && len(call.Tried) <= len(c.tried) {
+			return s.active[i], fitWell // it takes no other
+		}
+	} else {
+		i = s.picker.Pick(c)
+	}
+	if i >= 0 && i < len(s.active) {
 		e := s.active[i]
 		if len(call.Tried) == 0 && now == 0 {
 			return e, fitWell
@@ -205,15 +221,15 @@ func (s *set) choose(now int64, hash uint64, call *Call) (*Endpoint, int) {
 
 // clock returns the time if anything depends on it, else 0: reading it costs as
 // much as the rest of a pick.
-func (b *Balancer) clock(v *view) int64 {
+func (b *Balancer) clock(v *view, t time.Time) int64 {
 	if v.byTime {
-		return b.now()
+		return b.at(t)
 	}
 	until := b.timed.Load()
 	if until == 0 {
 		return 0
 	}
-	now := b.now()
+	now := b.at(t)
 	if now <= until {
 		return now
 	}

@@ -28,6 +28,39 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
+// BenchmarkPickTimed is what the balancer adds to an attempt whose caller reads
+// the clock anyway, as transport does: the times are handed in. BenchmarkPick
+// reads it twice, at BenchmarkClock's price.
+func BenchmarkPickTimed(b *testing.B) {
+	for _, n := range []int{10, 100, 1000, 10000} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			bal := newBalancer(b, balance.Policy{}, n)
+			now := time.Now()
+			b.ReportAllocs()
+			for b.Loop() {
+				e, err := bal.PickFor(&balance.Call{Now: now})
+				if err != nil {
+					b.Fatal(err)
+				}
+				now = now.Add(time.Microsecond)
+				e.Done(balance.Result{Latency: time.Millisecond, Now: now})
+			}
+		})
+	}
+}
+
+// BenchmarkClock is one reading of the clock, of which an attempt needs two.
+func BenchmarkClock(b *testing.B) {
+	start := time.Now()
+	var sum time.Duration
+	for b.Loop() {
+		sum += time.Since(start)
+	}
+	if sum < 0 {
+		b.Fatal("time goes backwards")
+	}
+}
+
 func BenchmarkPickParallel(b *testing.B) {
 	for _, n := range []int{10, 1000} {
 		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {

@@ -1,5 +1,7 @@
 package balance
 
+import "time"
+
 // A Call is what a balancer may want to know of the call that it picks for. The
 // zero Call is a first attempt of which nothing is known.
 type Call struct {
@@ -11,6 +13,10 @@ type Call struct {
 	// Request answers what the policy asks of the request: for its splits, its
 	// hash, its sticky sessions. Nil has no headers, cookies and queries.
 	Request Request
+	// Now is the present, for who has just read the clock: reading it once more
+	// is a good part of what a pick costs. It must carry a monotonic reading, as
+	// that of time.Now does. Zero: the balancer reads the clock itself.
+	Now time.Time
 	// Explain, if it is not nil, is told why the call goes where it goes. That
 	// takes longer than the pick itself, in proportion to the endpoints.
 	Explain *Explanation

@@ -90,7 +90,7 @@ func (e *Endpoint) Done(r Result) {
 	left := e.inflight.end()
 	b := e.balancer
 	if v := b.view.Load(); v.byLatency {
-		now := b.now()
+		now := b.at(r.Now)
 		if !r.Answered && left > e.answered.Load() {
 			e.busySince.Store(now) // for those that go on waiting
 		}
@@ -119,7 +119,7 @@ func (e *Endpoint) learn(r Result) {
 		return
 	}
 	b := e.balancer
-	now := b.now()
+	now := b.at(r.Now)
 	if r.Rest > 0 {
 		e.rest(now, min(r.Rest, maxRest))
 	}

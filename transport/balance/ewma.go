@@ -33,9 +33,11 @@ const (
 // calls, and the last to report are candidates too. See recent.
 type peakEWMA struct{}
 
-func (peakEWMA) Pick(c Candidates) int {
+func (p peakEWMA) Pick(c Candidates) int { return p.pick(&c) }
+
+func (peakEWMA) pick(c *Candidates) int {
 	b := c.set.balancer
-	w := wager{c: &c, usual: b.usual.latency(), load: b.recent.mean(c.now)}
+	w := wager{c: c, usual: b.usual.latency(), load: b.recent.mean(c.now)}
 	first, second, bits := c.drawTwo()
 	if first < 0 {
 		return -1
@@ -49,10 +51,12 @@ func (peakEWMA) Pick(c Candidates) int {
 		w.offer(c.Draw(w.best))
 	}
 	if bits%usualSample == 0 && c.explain == nil {
-		b.usual.learn(w.expected)
+		b.usual.learn(w.expected, c.now)
 	}
 	if w.load > 0 {
-		w.c.At(w.best).place.Store(uint32(w.best))
+		if e := w.c.At(w.best); e.place.Load() != uint32(w.best) {
+			e.place.Store(uint32(w.best))
+		}
 	}
 	return w.best
 }

@@ -74,6 +74,7 @@ func TestLastToReportIsFound(t *testing.T) {
 		for _, e := range b.Endpoints() {
 			hit(t, b, e).Done(success)
 			e.Report(balance.Load{RIF: 20})
+			time.Sleep(ms)
 		}
 		idle := b.Endpoints()[7]
 		e := hit(t, b, idle)

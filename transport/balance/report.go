@@ -100,6 +100,9 @@ type recent struct {
 func (r *recent) heard(e *Endpoint, now int64, rif int) {
 	mean := float64(rif)
 	if word := r.word.Load(); word != 0 {
+		if latencyAge(word, now) < usualGap {
+			return
+		}
 		mean = stamped(word) + (mean-stamped(word))*recentWeight
 	}
 	r.word.Store(stamp(now, mean))

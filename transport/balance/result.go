@@ -33,6 +33,8 @@ type Result struct {
 	Latency time.Duration
 	// Answered says that Endpoint.Answered has told the latency already.
 	Answered bool
+	// Now is the present, as in [Call.Now].
+	Now time.Time
 	// Rest is how long the endpoint asked to be left alone, as by Retry-After;
 	// zero if it did not. It is granted up to 30 s, while others can serve.
 	Rest time.Duration

@@ -67,15 +67,25 @@ func latencyAge(word uint64, now int64) int64 {
 type usual struct {
 	_    [64]byte
 	word atomic.Uint64 // a float64
-	_    [56]byte
+	at   atomic.Int64  // when it last learnt
+	_    [48]byte
 }
+
+// usualGap is the least time between two changes of what is usual, or of what
+// servers have last reported: more would teach little, and every change is felt
+// by all processors that pick.
+const usualGap = int64(time.Millisecond)
 
 // latency returns it in nanoseconds, 0 if nothing is known.
 func (u *usual) latency() float64 { return math.Float64frombits(u.word.Load()) }
 
 // learn takes in what was expected of a pick. What is beyond hot counts as
 // hot: it may be one bad endpoint, and if it is all of them it is soon usual.
-func (u *usual) learn(expected float64) {
+func (u *usual) learn(expected float64, now int64) {
+	if now-u.at.Load() < usualGap {
+		return
+	}
+	u.at.Store(now)
 	if was := u.latency(); was > 0 {
 		u.set(was + (min(expected, hot*was)-was)/usualSample)
 	}
