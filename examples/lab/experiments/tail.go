@@ -35,14 +35,14 @@ func Tail() bench.Experiment {
 		About: `
 Ten replicas on real sockets of this machine work for an exponentially distributed time with a
 mean of 2 ms, which they sleep. Replica 10 is 20 times slower, replica 9 answers 30 % of the
-attempts with 503 at once. Calls arrive as a Poisson process, 500 a second in an open loop, for 60 s
-for each policy, one policy after the other. Latency counts from when a call was meant to begin, and
+attempts with 503 at once; in the variant swap they change places every 10 s. Calls arrive as a
+Poisson process, 500 a second in an open loop, for 60 s for each policy, one policy after the other. Latency counts from when a call was meant to begin, and
 a call has 1 s from then. Arrivals, service times and failures are drawn from a hash of the seed, the
 request, the replica and the attempt, so that all policies meet the same.
 
 within_20ms is the part of all calls that went well within 20 ms; quantiles are those of all calls,
-failed ones included. to_slow and to_failing are the parts of all attempts that went to
-replicas 10 and 9.
+failed ones included. to_slow and to_failing are the parts of all attempts that went to the slow
+replica and to the failing one.
 
 bound is net/http over the eight healthy replicas in turn, what a client could do that knew all. It is
 measured in every run, whichever policies are asked for, because the machine sets the level:
@@ -54,7 +54,7 @@ This is real time: the figures differ from run to run, and on a busy machine the
 machine's. p2c-least-request sees the slow replica only by the calls that it holds, and
 p2c-peak-ewma by how long they take. A failure counts against a replica in both, but only gabion tries
 elsewhere.`,
-		Takes:     5*time.Minute + 5*time.Second,
+		Takes:     10*time.Minute + 10*time.Second,
 		Policies:  []string{bound, roundRobin, p2c, balance.PeakEWMA, whole},
 		Published: publishedTail(),
 		Columns:   []string{"success", "p50_ms", "p99_ms", "p999_ms", "within_20ms", "attempts_per_call", "to_slow", "to_failing"},
@@ -100,25 +100,31 @@ const (
 	tailTimeout  = time.Second
 	tailService  = "orders"
 	tailRequest  = "X-Request" // the header with a call's number
+	tailSwap     = 10 * time.Second
 )
 
 func runTail(ctx context.Context, r bench.Run) ([]bench.Row, error) {
-	length := time.Minute
+	length, swap := time.Minute, tailSwap
 	if r.Quick {
-		length = 5 * time.Second
+		length, swap = 5*time.Second, time.Second
 	}
 	policies := r.Policies
 	if !r.Has(bound) {
 		policies = slices.Insert(slices.Clone(policies), 0, bound)
 	}
 	var rows []bench.Row
-	for _, policy := range policies {
-		t := &tail{policy: policy, seed: r.Seed, length: length, tell: r.Tell}
-		row, err := t.run(ctx)
-		if err != nil {
-			return nil, err
+	for _, every := range []time.Duration{0, swap} {
+		for _, policy := range policies {
+			t := &tail{policy: policy, seed: r.Seed, length: length, swap: every, tell: r.Tell}
+			row, err := t.run(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if every > 0 {
+				row.Variant = "swap"
+			}
+			rows = append(rows, row)
 		}
-		rows = append(rows, row)
 	}
 	return rows, nil
 }
@@ -128,6 +134,7 @@ type tail struct {
 	policy string
 	seed   uint64
 	length time.Duration
+	swap   time.Duration // how often the slow and the failing one change places; 0 is never
 	tell   func(format string, args ...any)
 
 	replicas []*tailReplica
@@ -135,9 +142,12 @@ type tail struct {
 	recorder *report.Recorder
 	start    time.Time
 	quick    atomic.Int64 // calls that went well within 20 ms
+
+	attempts, slow, failing atomic.Int64 // attempts that replicas have met
 }
 
 func (t *tail) run(ctx context.Context) (row bench.Row, err error) {
+	t.start = time.Now() // replicas look at it: see role
 	defer func() { err = errors.Join(err, t.stop()) }()
 	if err := t.listen(); err != nil {
 		return row, err
@@ -156,7 +166,7 @@ func (t *tail) run(ctx context.Context) (row bench.Row, err error) {
 // listen starts the replicas.
 func (t *tail) listen() error {
 	for n := 1; n <= tailReplicas; n++ {
-		r, err := newTailReplica(n, t.seed, t.policy == whole)
+		r, err := newTailReplica(t, n, t.policy == whole)
 		if err != nil {
 			return err
 		}
@@ -218,7 +228,6 @@ func (t *tail) addrs() []string {
 func (t *tail) calls(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	t.start = time.Now()
 	t.recorder = report.New(t.start, report.WithRecords(false))
 	n := 0
 	for at := range (load.Load{Client: "lab", Service: tailService, Rate: tailRate}).Arrivals(t.seed, t.length) {
@@ -278,39 +287,32 @@ func (t *tail) exchange(ctx context.Context, n int) (status int, err error) {
 
 func (t *tail) row() bench.Row {
 	r := t.recorder.Report(t.length)
-	attempts := int64(0)
-	for _, replica := range t.replicas {
-		attempts += replica.attempts.Load()
-	}
+	attempts := t.attempts.Load()
 	perCall := float64(attempts) / float64(max(1, r.Calls))
 	row := bench.FromReport(t.policy, r)
 	row.AttemptsPerCall, row.ExtraRequests = new(perCall), new(max(0, perCall-1))
-	share := func(replica int) float64 {
-		return float64(t.replicas[replica-1].attempts.Load()) / float64(max(1, attempts))
-	}
 	row.AddShare("within_20ms", float64(t.quick.Load())/float64(max(1, r.Calls)))
-	row.AddShare("to_slow", share(tailSlow))
-	row.AddShare("to_failing", share(tailFailing))
+	row.AddShare("to_slow", float64(t.slow.Load())/float64(max(1, attempts)))
+	row.AddShare("to_failing", float64(t.failing.Load())/float64(max(1, attempts)))
 	return row
 }
 
 // tailReplica is one server.
 type tailReplica struct {
-	number   int
-	seed     uint64
-	addr     string
-	attempts atomic.Int64
-	server   interface{ Close() error }
-	served   chan error // what serving ended with
+	tail   *tail
+	number int
+	addr   string
+	server interface{ Close() error }
+	served chan error // what serving ended with
 }
 
 // newTailReplica starts a server of gabion, or of net/http.
-func newTailReplica(number int, seed uint64, ofGabion bool) (*tailReplica, error) {
+func newTailReplica(t *tail, number int, ofGabion bool) (*tailReplica, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	r := &tailReplica{number: number, seed: seed, addr: l.Addr().String(), served: make(chan error, 1)}
+	r := &tailReplica{tail: t, number: number, addr: l.Addr().String(), served: make(chan error, 1)}
 	if !ofGabion {
 		server := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
 		r.server = server
@@ -333,16 +335,34 @@ func ignoreClosed(err error) error {
 	return err
 }
 
+// role returns whom the replica stands for now.
+func (r *tailReplica) role() int {
+	t := r.tail
+	if t.swap > 0 && time.Since(t.start)/t.swap%2 == 1 {
+		switch r.number {
+		case tailSlow:
+			return tailFailing
+		case tailFailing:
+			return tailSlow
+		}
+	}
+	return r.number
+}
+
 // ServeHTTP works, or fails, as the request's number and attempt say.
 func (r *tailReplica) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	r.attempts.Add(1)
+	r.tail.attempts.Add(1)
 	chance := r.chance(number(req.Header.Get(tailRequest)), number(req.Header.Get(transport.HeaderAttempt)))
-	if r.number == tailFailing && chance.Float64() < 0.3 {
-		http.Error(w, "failing", http.StatusServiceUnavailable)
-		return
-	}
 	work := time.Duration(chance.ExpFloat64() * float64(2*time.Millisecond))
-	if r.number == tailSlow {
+	switch r.role() {
+	case tailFailing:
+		r.tail.failing.Add(1)
+		if chance.Float64() < 0.3 {
+			http.Error(w, "failing", http.StatusServiceUnavailable)
+			return
+		}
+	case tailSlow:
+		r.tail.slow.Add(1)
 		work *= 20
 	}
 	time.Sleep(work)
@@ -361,7 +381,7 @@ func number(text string) uint64 {
 // chance is what is drawn for one attempt, whenever it comes.
 func (r *tailReplica) chance(request, attempt uint64) *rand.Rand {
 	var key [32]byte
-	for i, n := range []uint64{r.seed, request, uint64(r.number), attempt} {
+	for i, n := range []uint64{r.tail.seed, request, uint64(r.number), attempt} {
 		binary.BigEndian.PutUint64(key[8*i:], n)
 	}
 	return rand.New(rand.NewChaCha8(key))

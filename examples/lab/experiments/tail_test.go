@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/leaktest"
@@ -39,10 +40,28 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// The slow and the failing replica change places, and nobody else does.
+func TestTailSwap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := &tail{swap: 10 * time.Second, start: time.Now()}
+		for range 4 {
+			for number, want := range map[int]int{1: 1, tailFailing: tailFailing, tailSlow: tailSlow} {
+				if odd := time.Since(run.start)/run.swap%2 == 1; odd && want != 1 {
+					want = tailSlow + tailFailing - want
+				}
+				if got := (&tailReplica{tail: run, number: number}).role(); got != want {
+					t.Errorf("after %v replica %d is %d, want %d", time.Since(run.start), number, got, want)
+				}
+			}
+			time.Sleep(run.swap)
+		}
+	})
+}
+
 // What one attempt meets follows from the seed and its numbers alone.
 func TestTailChance(t *testing.T) {
 	draw := func(replica int, seed, request, attempt uint64) float64 {
-		return (&tailReplica{number: replica, seed: seed}).chance(request, attempt).Float64()
+		return (&tailReplica{tail: &tail{seed: seed}, number: replica}).chance(request, attempt).Float64()
 	}
 	first := draw(9, 1, 7, 1)
 	if again := draw(9, 1, 7, 1); again != first {
@@ -57,7 +76,7 @@ func TestTailChance(t *testing.T) {
 	}
 	sum := 0.0
 	for request := range uint64(2000) {
-		sum += (&tailReplica{number: 1, seed: 1}).chance(request, 1).ExpFloat64()
+		sum += (&tailReplica{tail: &tail{seed: 1}, number: 1}).chance(request, 1).ExpFloat64()
 	}
 	if mean := sum / 2000; mean < 0.9 || mean > 1.1 {
 		t.Errorf("the mean is %v, want 1", mean)
