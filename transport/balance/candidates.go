@@ -22,7 +22,9 @@ type Candidates struct {
 
 func newCandidates(s *set, now int64, tried []*Endpoint) Candidates {
 	c := Candidates{set: s, now: now}
-	copy(c.tried[:], tried)
+	if len(tried) > 0 {
+		copy(c.tried[:], tried)
+	}
 	return c
 }
 

@@ -7,6 +7,9 @@ const (
 	// latency if no call tells more: a slow one is tried again after half a
 	// minute.
 	latencyLife halfLife = 33
+	// fresh is below which age nothing has faded that is worth a calculation:
+	// less than a thousandth.
+	fresh = 1 << 23
 	// The newest call counts for so much of the latency: more if it took
 	// longer, since slow endpoints get few calls to be found out by. Together
 	// they come to 1.5 times the mean if times are exponential.
@@ -50,7 +53,11 @@ func latencyAt(word uint64, now int64, usual float64) float64 {
 	if word == 0 {
 		return usual
 	}
-	return usual + (stamped(word)-usual)*latencyLife.faded(latencyAge(word, now))
+	age := latencyAge(word, now)
+	if age < fresh {
+		return stamped(word)
+	}
+	return usual + (stamped(word)-usual)*latencyLife.faded(age)
 }
 
 // remembered returns what is known of e's latency, 0 if that is nothing.
