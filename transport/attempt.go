@@ -160,7 +160,7 @@ func (a *attempt) reported() {
 		return
 	}
 	if l, ok := parseLoad(a.resp.Header.Get(HeaderLoad)); ok {
-		if l.RIF > 0 {
+		if l.RIF > 0 && a.resp.Header.Get(HeaderShed) == "" {
 			l.RIF-- // it is this one, which is answered
 		}
 		a.endpoint.Report(l)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,7 @@ type clientConfig struct {
 	idle       time.Duration
 	maxConns   int
 	caller     balance.Caller
+	pickers    map[string]func(rand.Source) balance.Picker
 	hashKeys   map[string]func(*http.Request) string
 	fallbacks  map[string]FallbackFunc
 	everything FallbackFunc
@@ -94,6 +96,12 @@ func WithObserver(o Observer) ClientOption {
 // of 1 s.
 func WithDialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) ClientOption {
 	return clientOption(func(c *clientConfig) { c.dial = dial })
+}
+
+// WithPicker adds a balancing policy of one's own under a name that policies can
+// give as theirs: see balance.WithPicker. f is called once for each service.
+func WithPicker(name string, f func(rand.Source) balance.Picker) ClientOption {
+	return clientOption(func(c *clientConfig) { c.pickers[name] = f })
 }
 
 // WithTLS sets the configuration of https connections. The name that a
@@ -175,19 +183,20 @@ func WithFallback(service string, f FallbackFunc) ClientOption {
 func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 	cfg := clientConfig{
 		policies: map[string]Policy{}, locals: map[string]*local{}, fallbacks: map[string]FallbackFunc{},
-		hashKeys: map[string]func(*http.Request) string{},
-		connAge:  5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
+		hashKeys: map[string]func(*http.Request) string{}, pickers: map[string]func(rand.Source) balance.Picker{},
+		connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
 		dial: (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
 	}
 	for _, o := range opts {
 		o.apply(&cfg)
 	}
 	var errs []error
-	if err := cfg.policy.Validate(); err != nil {
+	custom := slices.Sorted(maps.Keys(cfg.pickers))
+	if err := cfg.policy.Validate(custom...); err != nil {
 		errs = append(errs, fmt.Errorf("transport: default policy: %w", err))
 	}
 	for name, p := range cfg.policies {
-		if err := p.Validate(); err != nil {
+		if err := p.Validate(custom...); err != nil {
 			errs = append(errs, fmt.Errorf("transport: policy of %q: %w", name, err))
 		}
 	}

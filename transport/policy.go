@@ -94,8 +94,10 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// Validate reports every setting that makes no sense, joined.
-func (p Policy) Validate() error {
+// Validate reports every setting that makes no sense, joined. Custom are the
+// names of balancing policies that are not of package balance: see
+// [WithPicker].
+func (p Policy) Validate(custom ...string) error {
 	var errs []error
 	negative := func(name string, d time.Duration) {
 		if d < 0 {
@@ -110,7 +112,7 @@ func (p Policy) Validate() error {
 	if t, a := p.timeout(), p.AttemptTimeout; a > t {
 		errs = append(errs, fmt.Errorf("transport: policy: attempt_timeout %v is longer than timeout %v, so no attempt could time out and be retried", a, t))
 	}
-	return errors.Join(append(errs, p.Retry.Validate(), p.Breaker.Validate(), p.Balance.Validate(), p.Limit.Validate())...)
+	return errors.Join(append(errs, p.Retry.Validate(), p.Breaker.Validate(), p.Balance.Validate(custom...), p.Limit.Validate())...)
 }
 
 func (p *Policy) timeout() time.Duration {

@@ -75,6 +75,9 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	if !outside { // servers of others are asked for what they are there for
 		opts = append(opts, balance.WithProber(s.prober.ask))
 	}
+	for name, f := range c.cfg.pickers {
+		opts = append(opts, balance.WithPicker(name, f))
+	}
 	s.balancer, err2 = balance.New(s.policy.Balance, opts...)
 	s.budget, err3 = retry.NewBudget(s.policy.Retry.Budget)
 	if err := errors.Join(err1, err2, err3); err != nil {

@@ -108,9 +108,10 @@ func (p Policy) WithDefaults() Policy {
 }
 
 // Validate reports, joined, everything that is wrong with p. The zero Policy is
-// valid. It knows the policies of this package; New and SetPolicy know those of
-// [WithPicker] too.
-func (p Policy) Validate() error { return p.validate(known) }
+// valid. Custom are the names that are not of this package: see [WithPicker].
+func (p Policy) Validate(custom ...string) error {
+	return p.validate(slices.Concat(known, custom))
+}
 
 // validate is Validate where there are policies of other names.
 func (p Policy) validate(names []string) error {
