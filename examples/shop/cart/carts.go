@@ -41,7 +41,8 @@ type Prices interface {
 // Inventory sets goods aside. It alone decides what has been ordered.
 type Inventory interface {
 	// Reserve makes the one order of a cart, or returns the one that was made
-	// for the same cart and key; created tells which. Errors: [ErrOrdered] for
+	// for the same cart and key; created tells which. Without lines it makes
+	// none. Errors: [ErrEmpty] for no lines and no order, [ErrOrdered] for
 	// another key, [ErrKeyReused], [*ShortageError], [*UnknownProductError],
 	// and [*UnavailableError], after which the order may have been made.
 	Reserve(ctx context.Context, cart, key string, lines []Line, total kit.Money) (o Order, created bool, err error)
@@ -214,11 +215,15 @@ func (s *Carts) repeated(ctx context.Context, c Cart, key string) (Order, bool, 
 	return *c.Order, false, nil
 }
 
-// order prices the cart and reserves what is in it.
+// order prices the cart and reserves what is in it. A cart that has been emptied
+// may have been ordered before that, by a call whose answer was lost.
 func (s *Carts) order(ctx context.Context, c Cart, key string) (Order, bool, error) {
 	lines := c.Lines()
-	if len(lines) == 0 {
+	switch {
+	case len(c.products()) == 0:
 		return Order{}, false, ErrEmpty
+	case len(lines) == 0:
+		return s.inventory.Reserve(ctx, c.ID, key, nil, kit.Money{})
 	}
 	total, err := s.prices.Quote(ctx, key, lines)
 	if err != nil {

@@ -54,6 +54,9 @@ func (m *market) Reserve(ctx context.Context, cart, key string, lines []Line, to
 	if _, used := m.keys[key]; used {
 		return Order{}, false, ErrKeyReused
 	}
+	if len(lines) == 0 {
+		return Order{}, false, ErrEmpty
+	}
 	o := Order{ID: fmt.Sprint("G-", len(m.byCart)+1), Key: key, Lines: lines, Total: total, Created: time.Unix(1, 0).UTC()}
 	m.byCart[cart], m.keys[key] = o, cart
 	return o, true, m.stockErr

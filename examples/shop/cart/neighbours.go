@@ -84,6 +84,8 @@ func (n neighbour) refused(a reply) error {
 		return &ShortageError{product, int(available)}
 	case "/problems/unknown-product":
 		return &UnknownProductError{product}
+	case "/problems/nothing-to-reserve":
+		return ErrEmpty
 	case "/problems/already-ordered":
 		return ErrOrdered
 	case "/problems/key-reused":

@@ -85,6 +85,7 @@ func TestReserve(t *testing.T) {
 		"repeated":   {answering{status: 200, body: good}, false, nil},
 		"shortage":   {answering{status: 409, body: `{"type":"/problems/insufficient-stock","product":"mug","available":1}`}, false, &ShortageError{}},
 		"unknown":    {answering{status: 422, body: `{"type":"/problems/unknown-product","product":"mug"}`}, false, &UnknownProductError{}},
+		"nothing":    {answering{status: 422, body: `{"type":"/problems/nothing-to-reserve"}`}, false, ErrEmpty},
 		"ordered":    {answering{status: 409, body: `{"type":"/problems/already-ordered"}`}, false, ErrOrdered},
 		"key reused": {answering{status: 409, body: `{"type":"/problems/key-reused"}`}, false, ErrKeyReused},
 		"conflict":   {answering{status: 409, body: `{}`}, false, &UnavailableError{}},

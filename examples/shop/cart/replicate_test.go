@@ -270,7 +270,16 @@ func TestCheckoutRaceMakesOneOrder(t *testing.T) {
 	}
 }
 
+// TestCheckoutRepeatedElsewhere: who was not told of an order is told when asking
+// again, whatever has become of the cart meanwhile.
 func TestCheckoutRepeatedElsewhere(t *testing.T) {
+	for name, quantity := range map[string]int{"changed": 9, "emptied": 0} {
+		t.Run(name, func(t *testing.T) { repeatCheckout(t, quantity) })
+	}
+}
+
+func repeatCheckout(t *testing.T, quantity int) {
+	t.Helper()
 	f := newFleet(t, 2, false)
 	a, b := f.nodes[0], f.nodes[1]
 	id := a.create()
@@ -278,7 +287,7 @@ func TestCheckoutRepeatedElsewhere(t *testing.T) {
 	f.market.stockErr = &UnavailableError{"inventory", errors.New("cut off")} // after the order was made
 	a.must(503, "POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", "k1")
 	f.market.stockErr = nil
-	b.put(id, "mug", 9) // the buyer changes what is already ordered
+	b.put(id, "mug", quantity) // the buyer changes what is already ordered
 	var o orderJSON
 	decode(t, b.must(200, "POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", "k1"), &o)
 	if fmt.Sprint(o.Lines) != "[{mug 2}]" || o.Total != kit.Euros(200) {

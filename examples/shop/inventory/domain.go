@@ -24,6 +24,8 @@ var (
 	// ErrBadRequest says that a reservation makes no sense whatever the stock
 	// is. The text of the error says why and is fit for the caller.
 	ErrBadRequest = errors.New("inventory: bad reservation")
+	// ErrNothing says that a request without lines found no reservation.
+	ErrNothing = errors.New("inventory: nothing to reserve")
 	// ErrAlreadyOrdered says that the cart was ordered under another key.
 	ErrAlreadyOrdered = errors.New("inventory: cart already ordered")
 	// ErrKeyReused says that the key has ordered another cart.
@@ -59,7 +61,8 @@ type Line struct {
 	Quantity int
 }
 
-// Request asks for a reservation: everything in it, or nothing.
+// Request asks for a reservation: everything in it, or nothing. Without lines it
+// asks for the one that was made before, if any.
 type Request struct {
 	Cart  string
 	Key   string // the caller's idempotency key
@@ -75,7 +78,9 @@ func (r Request) Validate() error {
 		return bad(fmt.Sprintf("the cart's ID must have 1 to %d bytes", maxID))
 	case r.Key == "" || len(r.Key) > maxID:
 		return bad(fmt.Sprintf("the key must have 1 to %d bytes", maxID))
-	case len(r.Lines) == 0 || len(r.Lines) > MaxLines:
+	case len(r.Lines) == 0:
+		return nil
+	case len(r.Lines) > MaxLines:
 		return bad(fmt.Sprintf("want 1 to %d lines", MaxLines))
 	case r.Total.Amount < 0 || len(r.Total.Currency) != 3:
 		return bad("the total must be an amount of a currency")
@@ -111,8 +116,9 @@ type Store interface {
 	// Reserve takes req's goods out of stock and keeps the reservation, in one
 	// step that is either done and durable or has not happened. If req's cart
 	// is already reserved under req's key, Reserve changes nothing and returns
-	// that reservation; created is false. Other errors are ErrAlreadyOrdered,
-	// ErrKeyReused, *InsufficientError, *UnknownProductError, or of the store.
+	// that reservation, whatever req's lines are; created is false. Other errors
+	// are ErrNothing, ErrAlreadyOrdered, ErrKeyReused, *InsufficientError,
+	// *UnknownProductError, or of the store.
 	Reserve(ctx context.Context, req Request) (res Reservation, created bool, err error)
 	// Ping reports whether the store can be read.
 	Ping(ctx context.Context) error

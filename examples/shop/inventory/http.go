@@ -169,6 +169,11 @@ func problem(err error) transport.Problem {
 		}
 	}
 	switch {
+	case errors.Is(err, ErrNothing):
+		return transport.Problem{
+			Type: "/problems/nothing-to-reserve", Title: "Nothing to reserve", Status: http.StatusUnprocessableEntity,
+			Detail: "There are no lines, and nothing was reserved for this cart before.",
+		}
 	case errors.Is(err, ErrAlreadyOrdered):
 		return transport.Problem{
 			Type: "/problems/already-ordered", Title: "Already ordered", Status: http.StatusConflict,

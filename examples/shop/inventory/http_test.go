@@ -48,7 +48,8 @@ func TestHTTP(t *testing.T) {
 		{"unknown", "POST", "/v1/reservations", "k2", body("c2", `{"product":"anvil","quantity":4}`), 422, `"product":"anvil"`},
 		{"no key", "POST", "/v1/reservations", "", body("c2", mug), 400, `"/problems/idempotency-key-required"`},
 		{"two keys", "POST", "/v1/reservations", "k2", `{"key":"k3","cart":"c2","lines":[` + mug + `],"total":{"amount":1,"currency":"EUR"}}`, 422, `header`},
-		{"no lines", "POST", "/v1/reservations", "k2", body("c2", ""), 422, `want 1 to 100 lines`},
+		{"no lines", "POST", "/v1/reservations", "k2", body("c2", ""), 422, `"/problems/nothing-to-reserve"`},
+		{"no lines, made before", "POST", "/v1/reservations", "k1", `{"cart":"c1"}`, 200, `"product":"mug"`},
 		{"unknown member", "POST", "/v1/reservations", "k2", `{"coupon":1}`, 400, `coupon`},
 		{"wrong type", "POST", "/v1/reservations", "k2", `{"cart":7}`, 400, `cart`},
 	} {

@@ -134,6 +134,9 @@ func (s *SQLiteStore) Reserve(ctx context.Context, req Request) (res Reservation
 			res = *stored
 			return nil
 		}
+		if len(req.Lines) == 0 {
+			return ErrNothing
+		}
 		res = Reservation{Order: newOrder(), Request: req, Created: time.Now().UTC()}
 		created = true
 		return reserve(ctx, tx, res)
@@ -146,7 +149,7 @@ func (s *SQLiteStore) Reserve(ctx context.Context, req Request) (res Reservation
 
 // refusal returns an error of the domain as it is and wraps one of the store.
 func refusal(err error) error {
-	if errors.Is(err, ErrAlreadyOrdered) || errors.Is(err, ErrKeyReused) {
+	if errors.Is(err, ErrNothing) || errors.Is(err, ErrAlreadyOrdered) || errors.Is(err, ErrKeyReused) {
 		return err
 	}
 	if _, ok := errors.AsType[*InsufficientError](err); ok {

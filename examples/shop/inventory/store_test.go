@@ -59,6 +59,10 @@ func TestReserve(t *testing.T) {
 	if err != nil || created || !reflect.DeepEqual(again, res) {
 		t.Errorf("the same again: got %+v, %v, %v; want %+v, false", again, created, err, res)
 	}
+	found, created, err := s.Reserve(t.Context(), Request{Cart: "c1", Key: "k1"})
+	if err != nil || created || !reflect.DeepEqual(found, res) {
+		t.Errorf("the same without lines: got %+v, %v, %v; want %+v, false", found, created, err, res)
+	}
 	if mug := available(t, s, "mug"); mug != 6 {
 		t.Errorf("the same again took goods: %d mugs left, want 6", mug)
 	}
@@ -84,7 +88,7 @@ func TestReserveRefuses(t *testing.T) {
 		"cart and key of two others":   {request("c1", "key of c2", Line{"mug", 1}), ErrAlreadyOrdered},
 		"one line too much":            {request("c3", "k3", Line{"mug", 1}, Line{"pot", 4}), &InsufficientError{"pot", 3}},
 		"one line unknown":             {request("c3", "k3", Line{"mug", 1}, Line{"anvil", 1}), &UnknownProductError{"anvil"}},
-		"nothing":                      {request("c3", "k3"), ErrBadRequest},
+		"nothing":                      {request("c3", "k3"), ErrNothing},
 		"a negative quantity":          {request("c3", "k3", Line{"mug", -1}), ErrBadRequest},
 		"a product twice":              {request("c3", "k3", Line{"mug", 1}, Line{"mug", 1}), ErrBadRequest},
 		"no cart":                      {request("", "k3", Line{"mug", 1}), ErrBadRequest},
