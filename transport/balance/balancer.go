@@ -196,7 +196,7 @@ func (s *set) choose(now int64, hash uint64, call *Call) (*Endpoint, int) {
 	if x := call.Explain; x != nil {
 		c.explain, x.at, x.Reason = x, s, ByPolicy
 	}
-	i := -1
+	var i int
 	if _, ok := s.picker.(peakEWMA); ok {
 		if i = (peakEWMA{}).pick(&c); i >= 0 && len(call.Tried) <= len(c.tried) {
 			return s.active[i], fitWell // it takes no other

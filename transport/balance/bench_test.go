@@ -99,7 +99,9 @@ func BenchmarkPickTroubled(b *testing.B) {
 
 // BenchmarkUpdate changes one endpoint in 10,000.
 func BenchmarkUpdate(b *testing.B) {
-	for name, p := range map[string]balance.Policy{"subset": {Subset: balance.Subset{Size: 20}}, "all": {}} {
+	for name, p := range map[string]balance.Policy{
+		"subset": {Subset: balance.Subset{Size: 20}}, "all": {}, "hash": {Name: balance.RingHash},
+	} {
 		b.Run(name, func(b *testing.B) {
 			bal := newBalancer(b, p, 10_000)
 			lists := [2][]discovery.Instance{instances(10_000), instances(10_000)}

@@ -7,6 +7,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
@@ -83,11 +84,12 @@ func TestDisabledMeanwhile(t *testing.T) {
 // a list may be long, and many may leave one after another.
 func TestDepartedKeepNoList(t *testing.T) {
 	b := newBalancer(t, leastLoaded, 0)
-	list := instances(100)
-	old := weak.Make(&list[0])
-	b.Update(list)
+	old := func() weak.Pointer[discovery.Instance] {
+		list := instances(100)
+		b.Update(list)
+		return weak.Make(&list[0])
+	}()
 	gone := b.Endpoints()[99]
-	list = nil
 	b.Update(instances(99))
 	runtime.GC()
 	if old.Value() != nil {

@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
@@ -390,19 +389,6 @@ func TestHashValidate(t *testing.T) {
 	}
 	if err := (balance.Policy{Hash: balance.Hash{LoadFactor: -1}}).WithDefaults().Validate(); err != nil {
 		t.Error(err)
-	}
-}
-
-// A change of state, and a list that says nothing new, keep the table.
-func BenchmarkHashUpdate(b *testing.B) {
-	bal := newBalancer(b, balance.Policy{Name: balance.RingHash}, 10_000)
-	lists := [2][]discovery.Instance{instances(10_000), instances(10_000)}
-	lists[1][5000].Meta = map[string]string{"changed": "yes"}
-	n := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		n++
-		bal.Update(lists[n%2])
 	}
 }
 
