@@ -29,9 +29,16 @@ func lab(t *testing.T, args ...string) []map[string]any {
 // of this package do not run at the same time.
 var quick = map[string][]map[string]any{}
 
+// long are experiments on the simulator that take minutes with the race
+// detector. Its one goroutine, and all that runs in it, is raced in package sim.
+var long = []string{"beyond-round-robin", "prequal", "metastable"}
+
 // rowsOf returns all rows of the experiment.
 func rowsOf(t *testing.T, name string) []map[string]any {
 	t.Helper()
+	if RaceEnabled && slices.Contains(long, name) {
+		t.Skip("takes minutes with the race detector")
+	}
 	if quick[name] == nil {
 		quick[name] = lab(t, name)
 	}
