@@ -25,8 +25,9 @@ func TestWithPicker(t *testing.T) {
 		for _, addr := range []string{"a:1", "b:1", "c:1"} {
 			f.start("cart", addr, func(http.ResponseWriter, *http.Request) {})
 		}
-		policy := transport.WithPolicy(transport.Policy{Balance: balance.Policy{Name: "last"}})
-		c := f.client(policy, transport.WithPicker("last", func(rand.Source) balance.Picker { return last{} }))
+		byLast := transport.Policy{Balance: balance.Policy{Name: "last"}}
+		policy := transport.WithPolicy(byLast)
+		c := f.client(policy, transport.WithServicePolicy("cart", byLast), transport.WithPicker("last", func(rand.Source) balance.Picker { return last{} }))
 		for range 20 {
 			if _, _, err := get(t.Context(), c, "http://cart/"); err != nil {
 				t.Fatal(err)

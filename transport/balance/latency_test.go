@@ -179,3 +179,31 @@ func TestPolicyComesBack(t *testing.T) {
 		}
 	})
 }
+
+// Times that are handed in count, not the clock's.
+func TestTimesHandedIn(t *testing.T) {
+	inBubble(t, leastLoaded, 2, func(t *testing.T, b *balance.Balancer, all []*balance.Endpoint) {
+		later := time.Now().Add(10 * time.Second)
+		hit(t, b, all[0]).Done(balance.Result{Outcome: balance.Overload, Rest: time.Second, Now: later})
+		picked := func(now time.Time) (n int) {
+			for range 40 {
+				e, err := b.PickFor(&balance.Call{Now: now})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e == all[0] {
+					n++
+				}
+				e.Done(balance.Result{Latency: ms, Now: now})
+			}
+			return n
+		}
+		time.Sleep(5 * time.Second)
+		if n := picked(time.Time{}); n != 0 {
+			t.Errorf("it rests from 10 s on for a second, but got %d calls after 5 s", n)
+		}
+		if n := picked(later.Add(time.Minute)); n == 0 {
+			t.Error("a minute later it gets no calls")
+		}
+	})
+}

@@ -2,6 +2,7 @@ package cart
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -31,6 +32,9 @@ func newMarket() *market { return &market{byCart: map[string]Order{}, keys: map[
 func (m *market) Quote(_ context.Context, _ string, lines []Line) (kit.Money, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(lines) == 0 {
+		return kit.Money{}, &UnavailableError{pricingName, errors.New("no lines")} // what the service refuses
+	}
 	total := 0
 	for _, l := range lines {
 		total += 100 * l.Quantity
