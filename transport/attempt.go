@@ -44,6 +44,7 @@ type attempt struct {
 	retryable bool
 	shed      bool          // refused before any work
 	elsewhere bool          // a server further down failed, and retries were made there
+	final     bool          // an error that the policy does not think worth another attempt
 	answered  bool          // the balancer knows how long the answer took
 	rest      time.Duration // what Retry-After asked for
 	ended     atomic.Bool
@@ -216,6 +217,7 @@ func (a *attempt) judge() {
 		again = again && a.rest > 0 // told when, or not at all
 	}
 	a.elsewhere = status >= 500 && a.resp.Header.Get(HeaderNoRetry) != ""
+	a.final = status >= 500 && !again
 	a.retryable = again && !a.elsewhere && (a.shed || a.call.idempotent)
 }
 

@@ -139,6 +139,7 @@ func (k *call) admit() error {
 	permit, err := s.breaker.Allow(k.req.Context())
 	if err != nil {
 		s.bulkhead.Release()
+		k.noRetryAbove()
 		return err
 	}
 	k.permit, k.held = permit, true
@@ -190,13 +191,22 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 }
 
 // giveUp tells the server in whose handler this call is made, if it is, that
-// retrying has been done down here, so that its callers need not.
+// retrying has been done down here or is of no use, so that its callers need
+// not.
 func (k *call) giveUp(a *attempt) {
 	retried := k.n > 1 || k.info.BudgetExhausted
-	if retried || a.resp != nil && a.resp.Header.Get(HeaderNoRetry) != "" {
-		if r := requestStateOf(k.ctx); r != nil {
-			r.noRetry.Store(true)
-		}
+	if retried || a.elsewhere || a.final {
+		k.noRetryAbove()
+	}
+}
+
+// noRetryAbove marks the answer of the server in whose handler this call is
+// made, if that becomes an error: callers above need not retry, nor blame the
+// server for it. An open circuit says so as well, because it is what retries
+// have come to.
+func (k *call) noRetryAbove() {
+	if r := requestStateOf(k.ctx); r != nil {
+		r.noRetry.Store(true)
 	}
 }
 
