@@ -1,0 +1,42 @@
+package coalesce_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/coalesce"
+)
+
+func Example() {
+	asked := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		time.Sleep(300 * time.Millisecond)
+		fmt.Fprint(w, "42")
+	}))
+	defer srv.Close()
+
+	shared := coalesce.New(srv.Client().Transport, coalesce.Settings{MaxBytes: 64 << 10})
+	client := &http.Client{Transport: shared}
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			resp, err := client.Get(srv.URL + "/quote")
+			if err != nil {
+				fmt.Println(err)
+				return
+			}
+			defer resp.Body.Close()
+			if _, err := io.ReadAll(resp.Body); err != nil {
+				fmt.Println(err)
+			}
+		})
+	}
+	wg.Wait()
+	fmt.Println("asked:", asked, "shared:", shared.Stats().Shared)
+	// Output: asked: 1 shared: 9
+}
