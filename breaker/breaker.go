@@ -19,6 +19,7 @@ type Breaker struct {
 	cfg   *config
 	phase atomic.Pointer[phase] // what callers may do without the lock
 
+	set         *Settings // in force; replaced by Update, never changed
 	timer       *time.Timer
 	hang        *hangWatch    // nil unless Settings.HangAfter
 	openFor     time.Duration // last open period without jitter; 0 before the first
@@ -33,6 +34,8 @@ type Breaker struct {
 	shown   State // what State answers and the last event said
 	probing bool  // a probe is under way
 	lost    bool  // the failure being counted is a lease that ran out
+	misfit  bool  // cb is not of the shape that set asks for
+	moving  bool  // a new cb is being brought to the present state
 
 	delivering bool
 	queue      []notice
@@ -57,9 +60,10 @@ func New(name string, opts ...Option) (*Breaker, error) {
 }
 
 func newBreaker(name string, cfg *config) *Breaker {
-	b := &Breaker{name: name, cfg: cfg, subscribers: cfg.subscribers}
+	b := &Breaker{name: name, cfg: cfg, set: &cfg.Settings, subscribers: cfg.subscribers}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.mode = b.own()
 	b.reset()
 	b.publish(time.Now())
 	return b
@@ -155,7 +159,8 @@ func (b *Breaker) counts(c gobreaker.Counts) Counts {
 	}
 }
 
-// Force sets who decides; ModeAuto gives control back to the counts. Changing
+// Force sets who decides; ModeAuto gives control back to the counts, or to
+// ModeShadow if that is what the settings say. Changing
 // between ModeAuto and ModeShadow keeps the state and the window. Every other
 // change starts afresh, closed and with an empty window, and calls already
 // under way do not count. A mode that does not exist is ModeAuto.
@@ -164,6 +169,9 @@ func (b *Breaker) Force(m Mode) {
 		m = ModeAuto
 	}
 	b.mu.Lock()
+	if m == ModeAuto {
+		m = b.own()
+	}
 	if m != b.mode {
 		keep := m.decides() && b.mode.decides()
 		b.mode = m

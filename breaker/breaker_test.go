@@ -899,6 +899,7 @@ func TestNoAllocations(t *testing.T) {
 	}
 	ctx := context.Background()
 	closed := mustNew(t)
+	update(t, closed, breaker.Settings{Window: 20 * time.Second})
 	open := mustNew(t, breaker.WithSettings(breaker.Settings{OpenFor: time.Hour, Consecutive: 1}))
 	_ = call(t, open, errDown)
 	group, err := breaker.NewGroup()

@@ -22,6 +22,9 @@
 // caller's cancellation from the dependency's failure, permits that count once,
 // and state changes that are reported in order and outside every lock.
 //
+// Settings can be changed while calls are under way: see [Breaker.Update]. With
+// [Settings].Shadow a breaker only tells what it would do.
+//
 // # What counts
 //
 // A call counts when it ends, in the bucket of that moment. Unless a classifier

@@ -99,3 +99,16 @@ func ExampleBreaker_Force() {
 	// breaker "stock": circuit open
 	// closed
 }
+
+func ExampleBreaker_Update() {
+	b, _ := breaker.New("stock")
+	if err := b.Update(breaker.Settings{Consecutive: 1, Probes: -1}); err != nil {
+		fmt.Println(err)
+	}
+	_ = b.Update(breaker.Settings{Consecutive: 1})
+	_, _ = breaker.Do(context.Background(), b, refused)
+	fmt.Println(b.State())
+	// Output:
+	// breaker: probes is -1, want 1 to 1000
+	// open
+}

@@ -43,20 +43,26 @@ func isIgnored(err error) bool { return err == errIgnored } //nolint:errorlint /
 
 // reset starts a closed machine with an empty window.
 func (b *Breaker) reset() {
+	b.newMachine()
+	b.state, b.until, b.closedAt, b.openFor = Closed, time.Time{}, time.Time{}, 0
+	b.nextGeneration()
+	if b.set.HangAfter > 0 {
+		b.hang = newHangWatch(b.set.HangAfter, time.Now())
+	}
+}
+
+// newMachine gives b a closed machine of the shape that the settings ask for.
+func (b *Breaker) newMachine() {
 	b.cb = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests:   uint32(b.cfg.Probes),
-		Interval:      b.cfg.Window,
-		BucketPeriod:  b.cfg.Bucket,
+		MaxRequests:   uint32(b.set.Probes),
+		Interval:      b.set.Window,
+		BucketPeriod:  b.set.Bucket,
 		Timeout:       machineTimeout,
 		ReadyToTrip:   b.readyToTrip,
 		OnStateChange: b.changed,
 		IsExcluded:    isIgnored,
 	})
-	b.state, b.until, b.closedAt, b.openFor = Closed, time.Time{}, time.Time{}, 0
-	b.nextGeneration()
-	if b.cfg.HangAfter > 0 {
-		b.hang = newHangWatch(b.cfg.HangAfter, time.Now())
-	}
+	b.misfit = false
 }
 
 func (b *Breaker) nextGeneration() {
@@ -70,12 +76,15 @@ func (b *Breaker) nextGeneration() {
 
 // readyToTrip is asked by gobreaker after each failure in the closed state.
 func (b *Breaker) readyToTrip(c gobreaker.Counts) bool {
+	if b.moving {
+		return true
+	}
 	if !b.mode.decides() {
 		return false
 	}
 	total := c.TotalSuccesses + c.TotalFailures
-	rate := int(total) >= b.cfg.MinCalls && float64(c.TotalFailures) >= b.cfg.FailureRatio*float64(total)
-	row := b.cfg.Consecutive > 0 && b.streak >= b.cfg.Consecutive
+	rate := int(total) >= b.set.MinCalls && float64(c.TotalFailures) >= b.set.FailureRatio*float64(total)
+	row := b.set.Consecutive > 0 && b.streak >= b.set.Consecutive
 	if rate || row {
 		b.tripped = b.counts(c)
 	}
@@ -84,6 +93,9 @@ func (b *Breaker) readyToTrip(c gobreaker.Counts) bool {
 
 // changed is told by gobreaker of each change of state, after the fact.
 func (b *Breaker) changed(_ string, from, to gobreaker.State) {
+	if b.moving {
+		return // to where b is already
+	}
 	now := time.Now()
 	b.state = State(to) // the numbers are the same
 	switch b.state {
@@ -93,8 +105,8 @@ func (b *Breaker) changed(_ string, from, to gobreaker.State) {
 		b.until = time.Time{}
 	case Closed:
 		b.closedAt, b.until = now, time.Time{}
-		if b.cfg.Ramp > 0 {
-			b.until = now.Add(b.cfg.Ramp)
+		if b.set.Ramp > 0 {
+			b.until = now.Add(b.set.Ramp)
 		}
 	}
 	b.nextGeneration()
@@ -105,12 +117,12 @@ func (b *Breaker) changed(_ string, from, to gobreaker.State) {
 // lasts no longer than another one, if the probe never reported: that may be the
 // caller's fault, and a healthy dependency must be back within two leases.
 func (b *Breaker) open(now time.Time, again bool) {
-	again = again || (b.openFor > 0 && now.Sub(b.closedAt) < b.cfg.Window)
+	again = again || (b.openFor > 0 && now.Sub(b.closedAt) < b.set.Window)
 	b.openFor = b.nextOpenFor(again)
 	d := b.jittered(b.openFor)
 	from := now
 	if b.lost {
-		from, d = b.until, min(d, b.cfg.Lease)
+		from, d = b.until, min(d, b.set.Lease)
 	}
 	b.until = from.Add(d)
 	if earliest := now.Add(shortestOpen); b.until.Before(earliest) {
@@ -121,13 +133,13 @@ func (b *Breaker) open(now time.Time, again bool) {
 
 func (b *Breaker) nextOpenFor(again bool) time.Duration {
 	if !again {
-		return b.cfg.OpenFor
+		return b.set.OpenFor
 	}
-	return min(2*b.openFor, b.cfg.MaxOpenFor)
+	return min(2*b.openFor, b.set.MaxOpenFor)
 }
 
 func (b *Breaker) jittered(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (1 + b.cfg.Jitter*(2*random.Float64(b.cfg.rand)-1)))
+	return time.Duration(float64(d) * (1 + b.set.Jitter*(2*random.Float64(b.cfg.rand)-1)))
 }
 
 // count tells gobreaker an outcome, which may change the state.
@@ -139,7 +151,11 @@ func (b *Breaker) count(o Outcome) {
 		b.streak++
 	case Ignored:
 	}
+	before := b.state
 	_, _ = b.cb.Execute(reports[o]) // the error is the report itself
+	if b.misfit && b.state != before {
+		b.reshape()
+	}
 }
 
 // settle does what time alone brings about.
@@ -195,11 +211,11 @@ func (b *Breaker) decide(a *admission, now time.Time) error {
 			return b.reject(HalfOpen, b.until, now)
 		}
 		b.probing, a.probe = true, true
-		b.until = now.Add(b.cfg.Lease)
+		b.until = now.Add(b.set.Lease)
 		b.wakeAt(b.until.Add(1)) // a result at the very end still counts
 	case Closed:
 		if b.ramping() && random.Float64(b.cfg.rand) >= b.rampShare(now) {
-			return b.reject(Closed, now.Add(min(b.until.Sub(now), b.cfg.Ramp/10)), now)
+			return b.reject(Closed, now.Add(min(b.until.Sub(now), b.set.Ramp/10)), now)
 		}
 		if b.hang != nil {
 			a.slot = b.hang.enter(now)
@@ -213,7 +229,7 @@ func (b *Breaker) ramping() bool { return b.state == Closed && !b.until.IsZero()
 
 // rampShare is the share of calls that the ramp lets through at now.
 func (b *Breaker) rampShare(now time.Time) float64 {
-	done := 1 - float64(b.until.Sub(now))/float64(b.cfg.Ramp)
+	done := 1 - float64(b.until.Sub(now))/float64(b.set.Ramp)
 	return rampStart + (1-rampStart)*done
 }
 
@@ -272,6 +288,7 @@ type phase struct {
 	gate  gate
 	gen   uint64 // for admission.gen
 	until time.Time
+	slow  time.Duration // Settings.SlowCall
 }
 
 // matters reports whether forgetting b would change what happens to calls soon:
@@ -279,11 +296,11 @@ type phase struct {
 func (b *Breaker) matters() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.mode != ModeAuto || (b.state == Open && time.Now().Before(b.until))
+	return b.mode != b.own() || (b.state == Open && time.Now().Before(b.until))
 }
 
 func (b *Breaker) currentPhase() *phase {
-	p := &phase{gen: b.gen}
+	p := &phase{gen: b.gen, slow: b.set.SlowCall}
 	switch {
 	case b.mode == ModeDisabled:
 		p.gate, p.gen = gatePass, 0
@@ -293,7 +310,7 @@ func (b *Breaker) currentPhase() *phase {
 		p.gate, p.until = gateRefuse, b.until
 	case b.state == Closed && !b.ramping() && b.hang == nil:
 		p.gate = gatePass
-		if b.cfg.SlowCall > 0 {
+		if b.set.SlowCall > 0 {
 			p.gate = gateTimed
 		}
 	}

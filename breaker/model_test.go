@@ -22,9 +22,11 @@ var modelSettings = breaker.Settings{
 // counters.
 type model struct {
 	breaker.Settings
+	probes   int // those of the machine, which keeps them while half-open
 	state    breaker.State
 	gen      int
 	began    time.Time // of this state
+	counting time.Time // since when there are buckets
 	outcomes []timed   // of this state
 	row      int
 	openFor  time.Duration
@@ -52,7 +54,10 @@ func (m *model) enter(s breaker.State, at time.Time) {
 		m.openFor = min(m.openFor, m.MaxOpenFor)
 		m.until = at.Add(m.openFor)
 	}
-	m.state, m.began = s, at
+	m.state, m.began, m.counting = s, at, at
+	if s != breaker.HalfOpen {
+		m.probes = m.Probes
+	}
 	m.gen++
 	m.outcomes, m.row, m.probing = nil, 0, false
 }
@@ -101,7 +106,7 @@ func (m *model) done(gen int, o breaker.Outcome, now time.Time) (counted bool) {
 	switch {
 	case m.state == breaker.HalfOpen && o == breaker.Failure:
 		m.enter(breaker.Open, now)
-	case m.state == breaker.HalfOpen && good == m.Probes:
+	case m.state == breaker.HalfOpen && good == m.probes:
 		m.enter(breaker.Closed, now)
 	case m.state == breaker.Closed && o == breaker.Failure &&
 		(m.row >= m.Consecutive || (good+bad >= m.MinCalls && float64(bad) >= m.FailureRatio*float64(good+bad))):
@@ -113,7 +118,7 @@ func (m *model) done(gen int, o breaker.Outcome, now time.Time) (counted bool) {
 // window counts the outcomes that are not too old: those in the present bucket
 // and the nine before it, which only move while closed.
 func (m *model) window(now time.Time) (good, bad, ignored int) {
-	bucket := func(t time.Time) int { return int(t.Sub(m.began) / m.Bucket) }
+	bucket := func(t time.Time) int { return int(t.Sub(m.counting) / m.Bucket) }
 	for _, o := range m.outcomes {
 		if m.state == breaker.Closed && bucket(now)-bucket(o.at) >= int(m.Window/m.Bucket) {
 			continue
@@ -128,6 +133,52 @@ func (m *model) window(now time.Time) (good, bad, ignored int) {
 		}
 	}
 	return good, bad, ignored
+}
+
+// update is Breaker.Update. The lease and the window of failures in a row are
+// not touched.
+func (m *model) update(s breaker.Settings, now time.Time) {
+	if m.state == breaker.Closed && (s.Window != m.Window || s.Bucket != m.Bucket) {
+		m.outcomes, m.counting = nil, now
+	}
+	m.Settings = s
+	if m.state != breaker.HalfOpen {
+		m.probes = s.Probes
+	}
+	if m.state == breaker.Open {
+		m.until = later(now.Add(time.Microsecond), earlier(now.Add(s.MaxOpenFor), m.until))
+	}
+}
+
+func earlier(s, t time.Time) time.Time {
+	if s.Before(t) {
+		return s
+	}
+	return t
+}
+
+func later(s, t time.Time) time.Time {
+	if s.After(t) {
+		return s
+	}
+	return t
+}
+
+// updates are settings that differ from modelSettings in one thing each, and one
+// that differs in many.
+func updates() []breaker.Settings {
+	change := func(f func(*breaker.Settings)) breaker.Settings { return settings(modelSettings, f) }
+	return []breaker.Settings{
+		modelSettings,
+		change(func(s *breaker.Settings) { s.Window = 4 * time.Second }),
+		change(func(s *breaker.Settings) { s.Bucket = 2 * time.Second }),
+		change(func(s *breaker.Settings) { s.Probes = 1 }),
+		change(func(s *breaker.Settings) { s.FailureRatio, s.MinCalls = 0.9, 3 }),
+		change(func(s *breaker.Settings) { s.OpenFor, s.MaxOpenFor = 500*time.Millisecond, time.Second }),
+		change(func(s *breaker.Settings) {
+			s.Window, s.Bucket, s.Probes, s.Consecutive, s.Lease = 6*time.Second, 3*time.Second, 3, 2, time.Second
+		}),
+	}
 }
 
 // noDeadline hides testing.T.Deadline, which panics in a bubble.
@@ -149,7 +200,7 @@ func TestModel(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			m := &model{Settings: modelSettings, began: time.Now()}
+			m := &model{Settings: modelSettings, probes: modelSettings.Probes, began: time.Now(), counting: time.Now()}
 			var calls []pending
 			allow := func(rt *rapid.T) bool {
 				m.advance(time.Now())
@@ -187,6 +238,14 @@ func TestModel(t *testing.T) {
 			rt.Repeat(map[string]func(*rapid.T){
 				"sleep": func(rt *rapid.T) {
 					time.Sleep(rapid.SampledFrom(sleeps).Draw(rt, "sleep"))
+				},
+				"update": func(rt *rapid.T) {
+					s := rapid.SampledFrom(updates()).Draw(rt, "settings")
+					m.advance(time.Now())
+					m.update(s, time.Now())
+					if err := b.Update(s); err != nil {
+						rt.Fatal(err)
+					}
 				},
 				"allow": func(rt *rapid.T) { allow(rt) },
 				"done": func(rt *rapid.T) {

@@ -45,7 +45,10 @@ func (b *Breaker) judge(ctx context.Context, a *admission, err error) Outcome {
 	if err != nil {
 		return b.judgeError(ctx, err)
 	}
-	if limit := b.cfg.SlowCall; limit > 0 && !a.start.IsZero() && time.Since(a.start) >= limit {
+	if a.start.IsZero() {
+		return Success
+	}
+	if slow := b.phase.Load().slow; slow > 0 && time.Since(a.start) >= slow {
 		return Failure
 	}
 	return Success

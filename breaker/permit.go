@@ -12,6 +12,7 @@ type admission struct {
 	start time.Time // zero if nothing depends on it
 	slot  int64     // of the hangWatch
 	probe bool
+	spare bool // only ModeShadow let it through
 }
 
 // admit decides about one call and fills in a, without the lock if the circuit is
@@ -43,7 +44,7 @@ func (b *Breaker) admitLocked(a *admission) error {
 	b.settle(now)
 	err := b.decide(a, now)
 	if err != nil && b.mode == ModeShadow {
-		err = nil // and a counts nothing
+		err, a.spare = nil, true // and it counts nothing
 	}
 	pending := len(b.queue) > 0
 	b.mu.Unlock()
@@ -104,6 +105,10 @@ func (b *Breaker) Allow(ctx context.Context) (Permit, error) {
 	p.number = p.ticket.number.Load()
 	return p, nil
 }
+
+// Shadowed reports whether the call would have been refused and was let through
+// only because of [ModeShadow].
+func (p Permit) Shadowed() bool { return p.call.spare }
 
 // Done ends the call and counts its outcome as [Do] would. It reports whether
 // this very Done was counted: false if the permit was done before, if the mode

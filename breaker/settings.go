@@ -58,6 +58,9 @@ type Settings struct {
 	// Ramp is the time after closing in which the share of calls let through
 	// grows from 10 % to 100 %. Negative: none, all at once. Default 5 s.
 	Ramp time.Duration
+	// Shadow makes [ModeShadow] the mode that the breaker has unless an
+	// operator sets another: it counts and changes state but refuses nothing.
+	Shadow bool
 }
 
 // Bounds that keep arithmetic and memory sane.
@@ -144,6 +147,7 @@ type wireSettings struct {
 	Probes       int               `json:"probes,omitzero"`
 	Lease        duration.Duration `json:"lease,omitzero"`
 	Ramp         duration.Duration `json:"ramp,omitzero"`
+	Shadow       bool              `json:"shadow,omitzero"`
 }
 
 func (s Settings) wire() wireSettings {
@@ -161,6 +165,7 @@ func (s Settings) wire() wireSettings {
 		Probes:       s.Probes,
 		Lease:        duration.Duration(s.Lease),
 		Ramp:         duration.Duration(s.Ramp),
+		Shadow:       s.Shadow,
 	}
 }
 
@@ -179,6 +184,7 @@ func (w wireSettings) settings() Settings {
 		Probes:       w.Probes,
 		Lease:        time.Duration(w.Lease),
 		Ramp:         time.Duration(w.Ramp),
+		Shadow:       w.Shadow,
 	}
 }
 

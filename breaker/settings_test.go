@@ -11,11 +11,11 @@ import (
 
 func TestSettingsJSON(t *testing.T) {
 	in := `{"window":"30s","bucket":"500ms","failure_ratio":0.25,"min_calls":5,"consecutive":-1,"slow_call":"2s",` +
-		`"hang_after":"3s","open_for":"2s","max_open_for":"1m0s","jitter":0.1,"probes":1,"lease":"1s","ramp":"-1ns"}`
+		`"hang_after":"3s","open_for":"2s","max_open_for":"1m0s","jitter":0.1,"probes":1,"lease":"1s","ramp":"-1ns","shadow":true}`
 	want := breaker.Settings{
 		Window: 30 * time.Second, Bucket: 500 * time.Millisecond, FailureRatio: 0.25, MinCalls: 5, Consecutive: -1,
 		SlowCall: 2 * time.Second, HangAfter: 3 * time.Second, OpenFor: 2 * time.Second, MaxOpenFor: time.Minute,
-		Jitter: 0.1, Probes: 1, Lease: time.Second, Ramp: -1,
+		Jitter: 0.1, Probes: 1, Lease: time.Second, Ramp: -1, Shadow: true,
 	}
 	var got breaker.Settings
 	if err := json.Unmarshal([]byte(in), &got); err != nil || got != want {

@@ -36,7 +36,8 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 type Mode uint8
 
 const (
-	// ModeAuto decides by the counts. It is the mode of a new breaker.
+	// ModeAuto decides by the counts. It is the mode of a new breaker, unless
+	// [Settings].Shadow.
 	ModeAuto Mode = iota
 	// ModeOpen refuses every call until the mode changes.
 	ModeOpen
