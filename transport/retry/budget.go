@@ -101,10 +101,8 @@ func (p *BudgetPolicy) UnmarshalJSON(b []byte) error {
 //
 // All methods are safe for concurrent use, lock nothing and allocate nothing.
 type Budget struct {
-	cap, perSuccess int64 // thousandths of a token
-	refill          float64
-	window          int64 // milliseconds
-	start           time.Time
+	terms atomic.Pointer[terms]
+	start time.Time
 
 	// word holds the tokens (low 24 bits, thousandths) and the time up to
 	// which the refill has been paid (high 40 bits, milliseconds since start):
@@ -115,6 +113,26 @@ type Budget struct {
 	// is never paid.
 	lastSuccess atomic.Int64
 }
+
+// terms are a BudgetPolicy in the units of the budget.
+type terms struct {
+	cap, perSuccess int64 // thousandths of a token
+	refill          float64
+	window          int64 // milliseconds
+}
+
+func newTerms(p BudgetPolicy) *terms {
+	p = p.WithDefaults()
+	return &terms{
+		cap:        int64(math.Round(p.Cap * tokenUnit)),
+		perSuccess: int64(math.Round(p.PerSuccess * tokenUnit)),
+		refill:     max(0, p.Refill),
+		window:     p.Window.Milliseconds(),
+	}
+}
+
+// never is lastSuccess before the first one: no window reaches back that far.
+const never = math.MinInt64 / 2
 
 const (
 	tokenUnit = 1000
@@ -128,26 +146,34 @@ func NewBudget(p BudgetPolicy) (*Budget, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	p = p.WithDefaults()
-	b := &Budget{
-		cap:        int64(math.Round(p.Cap * tokenUnit)),
-		perSuccess: int64(math.Round(p.PerSuccess * tokenUnit)),
-		refill:     max(0, p.Refill),
-		window:     p.Window.Milliseconds(),
-		start:      time.Now(),
-	}
-	b.word.Store(uint64(b.cap))
-	b.lastSuccess.Store(-b.window)
+	b := &Budget{start: time.Now()}
+	t := newTerms(p)
+	b.terms.Store(t)
+	b.word.Store(uint64(t.cap))
+	b.lastSuccess.Store(never)
 	return b, nil
+}
+
+// Update changes the policy from now on. The tokens stay, cut to the new cap,
+// and what has been refilled up to now is paid by the old policy. The error
+// joins everything that is wrong with p, and then nothing changes.
+func (b *Budget) Update(p BudgetPolicy) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	b.add(b.now(), 0)
+	b.terms.Store(newTerms(p))
+	b.add(b.now(), 0)
+	return nil
 }
 
 // Success records that a call succeeded and adds its share.
 func (b *Budget) Success() {
-	now := b.now()
-	if last := b.lastSuccess.Load(); now-last < b.window/10 && int64(b.word.Load()&tokenMask) == b.cap {
+	now, t := b.now(), b.terms.Load()
+	if last := b.lastSuccess.Load(); now-last < t.window/10 && int64(b.word.Load()&tokenMask) == t.cap {
 		return // full and fresh: nothing to write, no cache line to fight over
 	}
-	b.add(now, b.perSuccess)
+	b.add(now, t.perSuccess)
 	b.lastSuccess.Store(now)
 }
 
@@ -159,42 +185,43 @@ func (b *Budget) Take(cost Cost) bool {
 
 // Tokens returns how much could be spent now.
 func (b *Budget) Tokens() float64 {
-	tokens, _ := b.paid(b.word.Load(), b.now())
+	tokens, _ := b.paid(b.terms.Load(), b.word.Load(), b.now())
 	return float64(tokens) / tokenUnit
 }
 
 // add pays the refill up to now and adds delta, unless that would leave less
 // than nothing.
 func (b *Budget) add(now, delta int64) bool {
+	t := b.terms.Load()
 	for {
 		old := b.word.Load()
-		tokens, at := b.paid(old, now)
+		tokens, at := b.paid(t, old, now)
 		if tokens += delta; tokens < 0 {
 			return false
 		}
-		next := uint64(at)<<tokenBits | uint64(min(tokens, b.cap))
+		next := uint64(at)<<tokenBits | uint64(min(tokens, t.cap))
 		if old == next || b.word.CompareAndSwap(old, next) {
 			return true
 		}
 	}
 }
 
-// paid returns the tokens of word with the refill up to now, and the time up
-// to which that refill is paid.
-func (b *Budget) paid(word uint64, now int64) (tokens, at int64) {
-	tokens, at = int64(word&tokenMask), int64(word>>tokenBits)
+// paid returns the tokens of word with the refill up to now by the terms t, and
+// the time up to which that refill is paid.
+func (b *Budget) paid(t *terms, word uint64, now int64) (tokens, at int64) {
+	tokens, at = min(int64(word&tokenMask), t.cap), int64(word>>tokenBits)
 	if now <= at {
 		return tokens, at
 	}
-	end := min(now, b.lastSuccess.Load()+b.window)
-	earned := int64(float64(max(0, end-at)) * b.refill) // thousandths per millisecond = tokens per second
+	end := min(now, b.lastSuccess.Load()+t.window)
+	earned := int64(float64(max(0, end-at)) * t.refill) // thousandths per millisecond = tokens per second
 	switch {
-	case end < now || b.refill == 0:
+	case end < now || t.refill == 0:
 		at = now
 	case earned > 0:
-		at += int64(math.Ceil(float64(earned) / b.refill)) // what is left over adds up
+		at += int64(math.Ceil(float64(earned) / t.refill)) // what is left over adds up
 	}
-	return min(tokens+earned, b.cap), at
+	return min(tokens+earned, t.cap), at
 }
 
 func (b *Budget) now() int64 { return time.Since(b.start).Milliseconds() }

@@ -176,10 +176,12 @@ func TestBudgetModel(t *testing.T) {
 			defer func() { panicked = recover() }()
 			b := newBudget(t, retry.BudgetPolicy{})
 			tokens, fed := 10.0, time.Duration(0) // fed: how much longer it is refilled
+			limit, refill, length := 10.0, 1.0, 10*time.Second
+			never, since := true, time.Duration(0) // the last success
 			rt.Repeat(map[string]func(*rapid.T){
 				"success": func(*rapid.T) {
 					b.Success()
-					tokens, fed = min(tokens+0.1, 10), 10*time.Second
+					tokens, fed, never, since = min(tokens+0.1, limit), length, false, 0
 				},
 				"take": func(rt *rapid.T) {
 					cost := rapid.IntRange(1, 2).Draw(rt, "cost")
@@ -197,12 +199,26 @@ func TestBudgetModel(t *testing.T) {
 				"wait": func(rt *rapid.T) {
 					d := time.Duration(rapid.IntRange(1, 15_000).Draw(rt, "ms")) * ms
 					time.Sleep(d)
-					tokens = min(10, tokens+min(d, fed).Seconds())
+					tokens = min(limit, tokens+refill*min(d, fed).Seconds())
+					since += d
 					fed -= min(d, fed)
 				},
+				"update": func(rt *rapid.T) {
+					limit = rapid.SampledFrom([]float64{4, 10, 20}).Draw(rt, "cap")
+					window := time.Duration(rapid.IntRange(5, 20).Draw(rt, "window")) * time.Second
+					refill = rapid.SampledFrom([]float64{-1, 1, 2}).Draw(rt, "refill")
+					if err := b.Update(retry.BudgetPolicy{Cap: limit, Window: window, Refill: refill}); err != nil {
+						rt.Fatal(err)
+					}
+					tokens, refill = min(tokens, limit), max(refill, 0)
+					if !never {
+						fed = max(0, window-since)
+					}
+					length = window
+				},
 				"": func(rt *rapid.T) {
-					// A full budget notes successes only once a second.
-					if got := b.Tokens(); got > tokens+0.002 || got < tokens-1.002 {
+					// A full budget notes successes only once in a tenth of its window.
+					if got := b.Tokens(); got > tokens+0.003 || got < tokens-refill*length.Seconds()/10-0.003 {
 						rt.Fatalf("%v tokens, want %v", got, tokens)
 					}
 					tokens = b.Tokens()
@@ -211,6 +227,58 @@ func TestBudgetModel(t *testing.T) {
 		})
 		if panicked != nil {
 			panic(panicked)
+		}
+	})
+}
+
+func TestBudgetUpdate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(t, retry.BudgetPolicy{})
+		update := func(p retry.BudgetPolicy) {
+			t.Helper()
+			if err := b.Update(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		update(retry.BudgetPolicy{Cap: 20})
+		wantTokens(t, b, 10) // none for nothing
+		update(retry.BudgetPolicy{Cap: 4})
+		wantTokens(t, b, 4)
+		update(retry.BudgetPolicy{Cap: 20, Window: time.Hour})
+		time.Sleep(time.Minute)
+		wantTokens(t, b, 4) // there has been no success, however long the window
+
+		b.Success()
+		wantTokens(t, b, 4.1)
+		time.Sleep(2 * time.Second)
+		update(retry.BudgetPolicy{Cap: 20, Refill: 3, Window: 4 * time.Second})
+		wantTokens(t, b, 6.1) // these two seconds by the old policy
+		time.Sleep(time.Hour)
+		wantTokens(t, b, 12.1) // and two more by the new one
+		update(retry.BudgetPolicy{Cap: 20, Refill: 3, Window: 2 * time.Hour})
+		wantTokens(t, b, 12.1) // the hour is not paid afterwards
+
+		if err := b.Update(retry.BudgetPolicy{Cap: -1}); err == nil {
+			t.Error("a bad policy is accepted")
+		}
+		wantTokens(t, b, 12.1)
+	})
+}
+
+// For the race detector, and tokens are never more than the cap.
+func TestBudgetUpdateUnderLoad(t *testing.T) {
+	b := newBudget(t, retry.BudgetPolicy{})
+	var n atomic.Int64
+	together(func() {
+		for range 2000 {
+			b.Success()
+			b.Take(retry.CostRetry)
+			if err := b.Update(retry.BudgetPolicy{Cap: float64(1 + n.Add(1)%20)}); err != nil {
+				t.Error(err)
+			}
+			if got := b.Tokens(); got > 20 {
+				t.Errorf("%v tokens", got)
+			}
 		}
 	})
 }
