@@ -1,71 +1,40 @@
 package limit
 
 import (
-	"fmt"
+	"math"
 	"sync/atomic"
-
-	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
-// DefaultMaxInflight is the default of [Policy.MaxInflight].
-const DefaultMaxInflight = 1024
-
-// Policy bounds the calls of one client to one service. In JSON an unknown name
-// is an error.
-type Policy struct {
-	// MaxInflight is the most calls in flight at once, streams included until
-	// they end. Default 1024.
-	MaxInflight int `json:"max_inflight,omitzero"`
-}
-
-// Max returns MaxInflight or its default.
-func (p Policy) Max() int {
-	if p.MaxInflight == 0 {
-		return DefaultMaxInflight
-	}
-	return p.MaxInflight
-}
-
-// Validate reports what is wrong with p. The zero Policy is valid.
-func (p Policy) Validate() error {
-	if p.MaxInflight < 0 {
-		return fmt.Errorf("limit: max_inflight %d: must not be negative", p.MaxInflight)
-	}
-	return nil
-}
-
-// UnmarshalJSON reads what the object names and leaves the rest of p as it was.
-func (p *Policy) UnmarshalJSON(b []byte) error {
-	type plain Policy
-	j := plain(*p)
-	if err := strictjson.Unmarshal(b, &j); err != nil {
-		return fmt.Errorf("limit: policy: %w", err)
-	}
-	*p = Policy(j)
-	return nil
-}
-
 // A Bulkhead bounds how many calls are in flight. It has no queue: a caller
-// that waits holds memory just like a call. All methods are safe for concurrent
-// use, lock nothing and allocate nothing.
+// that waits holds memory just like a call. Less critical calls may take only a
+// part of the places, so that when the service is slow there is room left for
+// those that matter. All methods are safe for concurrent use, lock nothing and
+// allocate nothing.
 type Bulkhead struct {
-	inflight, max atomic.Int64
+	inflight atomic.Int64
+	places   [classes]atomic.Int64 // which a class may see taken, itself included
 }
 
-// NewBulkhead returns an empty Bulkhead for at most limit calls. A limit that
-// is not positive means 1024.
+// NewBulkhead returns an empty Bulkhead for at most limit calls, with the
+// default [Shares]. A limit that is not positive means 1024.
 func NewBulkhead(limit int) *Bulkhead {
 	b := &Bulkhead{}
 	b.SetMax(limit)
 	return b
 }
 
-// TryAcquire takes a place if there is one, and reports whether there was.
-// Whoever got one gives it back with Release, once.
-func (b *Bulkhead) TryAcquire() bool {
+// TryAcquire is [Bulkhead.TryAcquireFor] a [Critical] call, which is what a call
+// is that nobody has marked.
+func (b *Bulkhead) TryAcquire() bool { return b.TryAcquireFor(Critical) }
+
+// TryAcquireFor takes a place if there is one for a call of criticality c, and
+// reports whether there was: if fewer places are taken, by calls of any class,
+// than c may fill. Whoever got one gives it back with Release, once.
+func (b *Bulkhead) TryAcquireFor(c Criticality) bool {
+	places := &b.places[c.class()]
 	for {
 		n := b.inflight.Load()
-		if n >= b.max.Load() {
+		if n >= places.Load() {
 			return false
 		}
 		if b.inflight.CompareAndSwap(n, n+1) {
@@ -81,13 +50,24 @@ func (b *Bulkhead) Release() { b.inflight.Add(-1) }
 func (b *Bulkhead) InFlight() int { return int(b.inflight.Load()) }
 
 // Max returns how many places there are.
-func (b *Bulkhead) Max() int { return int(b.max.Load()) }
+func (b *Bulkhead) Max() int { return b.MaxFor(CriticalPlus) }
 
-// SetMax changes the number of places; a limit that is not positive means 1024.
-// If more are taken than that, none is given out until enough have come back.
-func (b *Bulkhead) SetMax(limit int) {
-	if limit <= 0 {
-		limit = DefaultMaxInflight
+// MaxFor returns how many places calls of criticality c may fill.
+func (b *Bulkhead) MaxFor(c Criticality) int { return int(b.places[c.class()].Load()) }
+
+// SetMax changes the number of places and sets the default shares; a limit that
+// is not positive means 1024. If more are taken than that, none is given out
+// until enough have come back.
+func (b *Bulkhead) SetMax(limit int) { b.Update(Policy{MaxInflight: max(limit, 0)}) }
+
+// Update changes the number of places and how they are shared. p must be valid.
+// Each class gets a place at least, and parts of places are rounded up.
+func (b *Bulkhead) Update(p Policy) {
+	p = p.WithDefaults()
+	all := float64(p.MaxInflight)
+	for c, share := range map[Criticality]float64{
+		Sheddable: p.Shares.Sheddable, SheddablePlus: p.Shares.SheddablePlus, Critical: p.Shares.Critical, CriticalPlus: 1,
+	} {
+		b.places[c.class()].Store(int64(min(all, math.Ceil(all*share))))
 	}
-	b.max.Store(int64(limit))
 }

@@ -2,7 +2,12 @@
 //
 // A [Bulkhead] is the client's side: a fixed number of calls to one service,
 // and whoever comes when it is full is refused at once, so that a slow
-// dependency cannot hold all of its caller's memory.
+// dependency cannot hold all of its caller's memory. Less critical calls may fill
+// only a part of the places.
+//
+// A [Throttle] is the client's side too: it holds calls back, at random, when
+// the service refuses most of them; the error is then a [*ThrottledError], which
+// matches [ErrThrottled].
 //
 // An [Adaptive] limiter is the server's side: it finds out how many requests
 // the server can usefully work on, lets a short queue take up bursts, and when

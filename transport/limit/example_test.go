@@ -43,3 +43,33 @@ func ExampleAdaptive() {
 	// come back after 1s
 	// <nil>
 }
+
+// Less critical calls leave room for the others.
+func ExampleBulkhead_TryAcquireFor() {
+	b := limit.NewBulkhead(4)
+	for range 3 {
+		fmt.Println(b.TryAcquireFor(limit.Sheddable))
+	}
+	fmt.Println(b.TryAcquireFor(limit.Critical))
+	// Output:
+	// true
+	// true
+	// false
+	// true
+}
+
+func ExampleThrottle() {
+	t, err := limit.NewThrottle(limit.ThrottlePolicy{On: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 20 {
+		if t.Allow(nil) {
+			t.Done(false) // the service was overloaded
+		}
+	}
+	fmt.Println(t.Rejecting() > 0.5, errors.Is(t.Err(), limit.ErrThrottled))
+	// Output:
+	// true true
+}
