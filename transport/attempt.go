@@ -48,6 +48,8 @@ type attempt struct {
 	answered  bool          // the balancer knows how long the answer took
 	rest      time.Duration // what Retry-After asked for
 	ended     atomic.Bool
+	crashed   bool // its goroutine, in a race, did not come to its end
+	crash     any  // the value of the panic
 }
 
 // deadlineCtx is a context that ends by cancellation and tells when.
@@ -66,16 +68,32 @@ func (k *call) attempt() (*attempt, error) {
 	if err != nil {
 		return nil, err
 	}
+	kind := First
+	if k.n > 0 {
+		kind = Retry
+	}
+	a := k.begin(e, kind)
+	k.castShadow(a)
+	if late, ok := k.mayHedge(a); ok {
+		return k.race(a, late), nil
+	}
+	out := a.request(k.body.next(a.ctx))
+	a.roundTrip(out)
+	a.received()
+	return a, nil
+}
+
+// begin begins an attempt on e, which the balancer has picked, at k.want.Now.
+func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 	k.info.Resolved = true
 	k.want.Tried = append(k.want.Tried, e)
 	k.n++
 	a := &attempt{call: k, endpoint: e, instance: e.Instance()}
 	k.last = a
-	kind := First
-	if k.n > 1 {
-		kind = Retry
-	}
 	now := k.want.Now
+	if kind == First {
+		k.firstSent = now
+	}
 	deadline := k.attemptDeadline(now)
 	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Pick: k.want.Explain, Start: now, Header: a.header(k.deadline.Sub(now))}
 	ctx := k.ctx
@@ -83,10 +101,7 @@ func (k *call) attempt() (*attempt, error) {
 		ctx = o.StartAttempt(ctx, &k.info, &a.info)
 	}
 	a.start(ctx, deadline)
-	k.castShadow(a)
-	a.send()
-	a.judge()
-	return a, nil
+	return a
 }
 
 // start gives the attempt its context, which the timer cancels unless the
@@ -135,8 +150,8 @@ func (a *attempt) header(left time.Duration) http.Header {
 	return h
 }
 
-// send makes the round trip.
-func (a *attempt) send() {
+// request returns what goes out, with this body.
+func (a *attempt) request(body io.ReadCloser) *http.Request {
 	k := a.call
 	out := k.req.WithContext(a.traced())
 	out.URL = a.target()
@@ -144,15 +159,27 @@ func (a *attempt) send() {
 		out.Host = k.svc.host
 	}
 	out.Header = a.info.Header
-	out.Body, out.GetBody = k.body.next(a.ctx), k.body.rewind(k.idempotent)
+	out.Body, out.GetBody = body, k.body.rewind(k.idempotent)
 	a.pool = k.svc.conns.acquire(a.endpoint)
+	return out
+}
+
+// roundTrip sends the request and waits for the response's header. It touches
+// nothing but the attempt.
+func (a *attempt) roundTrip(out *http.Request) {
 	a.resp, a.err = a.pool.RoundTrip(out) //nolint:bodyclose // the call's end closes it
 	if a.err == nil && !a.headerIn() {
 		discard(a.resp.Body)
 		a.resp, a.err = nil, context.Cause(a.ctx)
 	}
+}
+
+// received takes in what roundTrip brought.
+func (a *attempt) received() {
+	k := a.call
 	a.reported()
 	k.sent = k.sent || a.resp != nil || a.wrote.Load() || k.idempotent && !connectError(a.err)
+	a.judge()
 }
 
 // reported tells the balancer what the server said of itself.
@@ -196,13 +223,16 @@ func (a *attempt) judge() {
 		a.judgeError()
 		return
 	}
-	p := &a.call.svc.policy.Retry
+	p := &a.call.rules.retry
 	status := a.resp.StatusCode
 	a.info.Status = status
 	a.shed = status == http.StatusServiceUnavailable && a.resp.Header.Get(HeaderShed) != ""
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		a.rest, _ = retry.ParseRetryAfter(a.resp.Header.Get("Retry-After"), time.Now())
 		a.rest = min(a.rest, p.RetryAfterCap())
+	}
+	if status == http.StatusTooManyRequests || a.shed || a.rest > 0 {
+		a.call.svc.calmDown(max(a.rest, calmFor))
 	}
 	switch {
 	case a.shed:

@@ -94,6 +94,24 @@ func (b *replayBody) next(ctx context.Context) io.ReadCloser {
 	return body
 }
 
+// spare returns the body of an attempt that is made while another still has its
+// own. The body must be repeatable.
+func (b *replayBody) spare() (io.ReadCloser, error) {
+	switch {
+	case b.held:
+		return io.NopCloser(bytes.NewReader(b.data)), nil
+	case b.req.Body == nil || b.req.Body == http.NoBody:
+		return b.req.Body, nil
+	default:
+		return b.req.GetBody()
+	}
+}
+
+// repeatable reports whether several attempts can send the body at once.
+func (b *replayBody) repeatable() bool {
+	return b.held || b.req.Body == nil || b.req.Body == http.NoBody || b.req.GetBody != nil
+}
+
 // copyable reports whether copy can return the body, and it has at most limit
 // bytes.
 func (b *replayBody) copyable(limit int) bool {
@@ -203,7 +221,7 @@ func (b *responseBody) expire() {
 func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.rc.Read(p)
 	b.n += int64(n)
-	if limit := b.attempt.call.svc.policy.ResponseBytes; limit > 0 && b.n > limit {
+	if limit := b.attempt.call.rules.bytes; limit > 0 && b.n > limit {
 		over := b.n - limit
 		n -= int(min(over, int64(n)))
 		err = fmt.Errorf("%w: more than %d bytes", ErrBodyTooLarge, limit)

@@ -22,6 +22,7 @@ const minAttempt = 5 * time.Millisecond
 // call is one call on its way.
 type call struct {
 	svc      *service
+	rules    *rules
 	req      *http.Request
 	ctx      context.Context // the caller's, with what the observer added
 	deadline time.Time
@@ -38,6 +39,9 @@ type call struct {
 	elsewhere  bool // the answer is that of a failure further down
 	sent       bool // a server can have seen some of the request
 	held       bool // a permit and a place in the bulkhead, until the end
+	hedged     bool // there has been a hedge
+	overtook   bool // and it was faster than an attempt that was under way
+	firstSent  time.Time
 	info       Call
 	ended      atomic.Bool
 }
@@ -67,10 +71,11 @@ func classify(err error) breaker.Outcome {
 // none will come.
 func startCall(s *service, req *http.Request) (*http.Response, error) {
 	now := time.Now()
-	k := &call{svc: s, req: req, ctx: req.Context(), deadline: now.Add(s.policy.timeout())}
+	r := s.plan.Load().rulesFor(req)
+	k := &call{svc: s, rules: r, req: req, ctx: req.Context(), deadline: now.Add(r.timeout)}
 	k.body.req = req
-	k.idempotent = retry.Idempotent(req.Method, req.Header)
-	k.info = Call{Service: s.name, Method: req.Method, Request: req, Start: now}
+	k.idempotent = r.idempotent || retry.Idempotent(req.Method, req.Header)
+	k.info = Call{Service: s.name, Route: r.pattern, Method: req.Method, Request: req, Start: now}
 	if d, ok := k.ctx.Deadline(); ok && d.Before(k.deadline) {
 		k.deadline = d
 	}
@@ -105,7 +110,7 @@ func (k *call) prepareBody() error {
 		ctx, cancel = context.WithDeadlineCause(ctx, k.deadline, ErrTimeout)
 		defer cancel()
 	}
-	return k.body.init(ctx, &k.svc.policy.Retry)
+	return k.body.init(ctx, &k.rules.retry)
 }
 
 // unwind gives everything back when a panic, of an observer or a request body,
@@ -133,17 +138,41 @@ func (k *call) admit() error {
 		return err
 	}
 	s := k.svc
-	if !s.bulkhead.TryAcquire() {
-		return fmt.Errorf("%w (limit %d)", ErrBulkheadFull, s.bulkhead.Max())
+	if err := k.takePlace(); err != nil {
+		return err
 	}
 	permit, err := s.breaker.Allow(k.req.Context())
 	if err != nil {
-		s.bulkhead.Release()
+		k.leavePlace()
 		k.noRetryAbove()
 		return err
 	}
 	k.permit, k.held = permit, true
+	if h := k.rules.hedger; h != nil {
+		h.Began()
+	}
 	return nil
+}
+
+// takePlace takes a place in the service's bulkhead and, if the route has one,
+// in the route's.
+func (k *call) takePlace() error {
+	b := k.svc.bulkhead
+	if !b.TryAcquire() {
+		return fmt.Errorf("%w (limit %d)", ErrBulkheadFull, b.Max())
+	}
+	if r := k.rules.bulkhead; r != nil && !r.TryAcquire() {
+		b.Release()
+		return fmt.Errorf("%w (limit %d of route %q)", ErrBulkheadFull, r.Max(), k.rules.pattern)
+	}
+	return nil
+}
+
+func (k *call) leavePlace() {
+	if r := k.rules.bulkhead; r != nil {
+		r.Release()
+	}
+	k.svc.bulkhead.Release()
 }
 
 // attempts makes one attempt after the other until one is to be handed to the
@@ -181,6 +210,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 	} else {
 		k.svc.budget.Success()
 		a.answer()
+		k.measure(a)
 	}
 	k.info.Status = a.resp.StatusCode
 	k.endShadow(a.resp.StatusCode)
@@ -213,7 +243,7 @@ func (k *call) noRetryAbove() {
 // again decides whether another attempt follows, and after which wait. It pays
 // for the attempt from the budget.
 func (k *call) again(a *attempt) (time.Duration, bool) {
-	p := &k.svc.policy.Retry
+	p := &k.rules.retry
 	if !a.retryable || k.n >= p.MaxAttempts() || gone(k.req.Context()) != nil || !k.body.again() {
 		return 0, false
 	}
@@ -288,7 +318,7 @@ func (k *call) pick() (*balance.Endpoint, error) {
 }
 
 func (k *call) attemptDeadline(now time.Time) time.Time {
-	d := now.Add(k.svc.policy.attemptTimeout())
+	d := now.Add(k.rules.attempt)
 	if k.deadline.Before(d) {
 		return k.deadline
 	}
@@ -318,8 +348,8 @@ func (k *call) fail(err error, o Outcome) error {
 		}
 	}
 	e := &Error{Service: k.svc.name, Attempts: k.n, Sent: k.sent, Err: err}
-	if len(k.want.Tried) > 0 {
-		e.Instance = k.want.Tried[len(k.want.Tried)-1].ID()
+	if k.last != nil {
+		e.Instance = k.last.instance.ID
 	}
 	k.end(e, o)
 	return e
@@ -340,7 +370,7 @@ func (k *call) end(err error, o Outcome) {
 	}
 	if k.held {
 		k.permit.Done(k.verdict(err, o))
-		k.svc.bulkhead.Release()
+		k.leavePlace()
 	}
 	if obs := k.svc.client.observer; obs != nil {
 		obs.EndCall(k.ctx, &k.info)
@@ -372,8 +402,13 @@ func (k *call) criticality() (limit.Criticality, bool) {
 	if c, ok := CriticalityOf(k.ctx); ok {
 		return c, true
 	}
-	if r := requestStateOf(k.ctx); r != nil {
+	r := requestStateOf(k.ctx)
+	switch {
+	case r != nil && (r.rated || !k.rules.rated):
 		return r.criticality, true
+	case k.rules.rated:
+		return k.rules.criticality, true
+	default:
+		return 0, false
 	}
-	return 0, false
 }

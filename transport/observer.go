@@ -51,7 +51,10 @@ type ServiceState struct {
 // A Call is one call as an [Observer] sees it.
 type Call struct {
 	Service string
-	Method  string
+	// Route is the pattern of the policy's route that the call goes by; empty
+	// if it goes by the service's own.
+	Route  string
+	Method string
 	// Resolved reports whether the service has ever been found. Names that
 	// have not come from who knows where and must not become metric labels.
 	Resolved bool
@@ -100,15 +103,22 @@ type AttemptKind int8
 // The kinds of attempts.
 const (
 	First AttemptKind = iota
+	// Retry: the one before has failed.
 	Retry
+	// Hedge: the one before is late and still under way.
+	Hedge
 )
 
-// String returns "first" or "retry".
+// String returns "first", "retry" or "hedge".
 func (k AttemptKind) String() string {
-	if k == Retry {
+	switch k {
+	case Retry:
 		return "retry"
+	case Hedge:
+		return "hedge"
+	default:
+		return "first"
 	}
-	return "first"
 }
 
 // An Outcome sums up a call or an attempt.

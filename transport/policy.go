@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/gabion-go/gabion/breaker"
@@ -35,12 +36,18 @@ type Policy struct {
 	ResponseBytes int64
 	// Retry says when a failed attempt is followed by another.
 	Retry retry.Policy
+	// Hedge says when a call that is late is sent a second time, elsewhere.
+	Hedge retry.Hedge
 	// Breaker says when to stop calling the service as a whole.
 	Breaker breaker.Settings
 	// Balance says which instance gets a call.
 	Balance balance.Policy
 	// Limit bounds the calls in flight.
 	Limit limit.Policy
+	// Routes are what some calls have of their own, by the pattern that their
+	// method and path match: patterns as of an [http.ServeMux], without a host,
+	// such as "GET /v1/products/{id}".
+	Routes map[string]Route
 }
 
 // policyJSON is Policy as it is written down.
@@ -49,46 +56,53 @@ type policyJSON struct {
 	AttemptTimeout duration.Duration `json:"attempt_timeout,omitzero"`
 	ResponseBytes  int64             `json:"response_bytes,omitzero"`
 	Retry          retry.Policy      `json:"retry,omitzero"`
+	Hedge          retry.Hedge       `json:"hedge,omitzero"`
 	Breaker        breaker.Settings  `json:"breaker,omitzero"`
 	Balance        balance.Policy    `json:"balance,omitzero"`
 	Limit          limit.Policy      `json:"limit,omitzero"`
+	Routes         map[string]Route  `json:"routes,omitempty"`
+}
+
+func (p Policy) json() policyJSON {
+	return policyJSON{
+		Timeout:        duration.Duration(p.Timeout),
+		AttemptTimeout: duration.Duration(p.AttemptTimeout),
+		ResponseBytes:  p.ResponseBytes,
+		Retry:          p.Retry, Hedge: p.Hedge, Breaker: p.Breaker, Balance: p.Balance, Limit: p.Limit,
+		Routes: p.Routes,
+	}
 }
 
 // MarshalJSON writes the fields that are set.
-func (p Policy) MarshalJSON() ([]byte, error) {
-	return json.Marshal(policyJSON{
-		Timeout:        duration.Duration(p.Timeout),
-		AttemptTimeout: duration.Duration(p.AttemptTimeout),
-		ResponseBytes:  p.ResponseBytes,
-		Retry:          p.Retry, Breaker: p.Breaker, Balance: p.Balance, Limit: p.Limit,
-	})
-}
+func (p Policy) MarshalJSON() ([]byte, error) { return json.Marshal(p.json()) }
 
 // UnmarshalJSON reads a policy; fields that are absent keep their value, and
-// names that are unknown are refused. It checks form only: call
+// names that are unknown are refused. Routes are replaced one by one: those that
+// the document does not name stay. It checks form only: call
 // [Policy.Validate] for the rest.
 func (p *Policy) UnmarshalJSON(data []byte) error {
-	j := policyJSON{
-		Timeout:        duration.Duration(p.Timeout),
-		AttemptTimeout: duration.Duration(p.AttemptTimeout),
-		ResponseBytes:  p.ResponseBytes,
-		Retry:          p.Retry, Breaker: p.Breaker, Balance: p.Balance, Limit: p.Limit,
-	}
+	j := p.json()
+	j.Routes = maps.Clone(p.Routes) // the decoder writes into the map that it is given
 	if err := strictjson.Unmarshal(data, &j); err != nil {
 		return fmt.Errorf("transport: policy: %w", err)
 	}
 	*p = Policy{
 		Timeout: time.Duration(j.Timeout), AttemptTimeout: time.Duration(j.AttemptTimeout),
 		ResponseBytes: j.ResponseBytes,
-		Retry:         j.Retry, Breaker: j.Breaker, Balance: j.Balance, Limit: j.Limit,
+		Retry:         j.Retry, Hedge: j.Hedge, Breaker: j.Breaker, Balance: j.Balance, Limit: j.Limit,
+		Routes: j.Routes,
 	}
 	return nil
 }
 
-// WithDefaults returns p with every zero field set to its default.
+// WithDefaults returns p with every zero field set to its default, but for what
+// is off. Routes stay as they are: their zero fields are the service's.
 func (p Policy) WithDefaults() Policy {
 	p.Timeout, p.AttemptTimeout = p.timeout(), p.attemptTimeout()
 	p.Retry, p.Breaker = p.Retry.WithDefaults(), p.Breaker.WithDefaults()
+	if p.Hedge.On {
+		p.Hedge = p.Hedge.WithDefaults()
+	}
 	p.Balance = p.Balance.WithDefaults()
 	p.Limit.MaxInflight = p.Limit.Max()
 	return p
@@ -98,6 +112,16 @@ func (p Policy) WithDefaults() Policy {
 // names of balancing policies that are not of package balance: see
 // [WithPicker].
 func (p Policy) Validate(custom ...string) error {
+	call := p.validateCall()
+	base := p
+	if call != nil { // what is wrong with the service is not said again for each route
+		base = Policy{Routes: p.Routes}
+	}
+	return errors.Join(call, p.Breaker.Validate(), p.Balance.Validate(custom...), p.Limit.Validate(), base.validateRoutes())
+}
+
+// validateCall checks what can differ from route to route.
+func (p Policy) validateCall() error {
 	var errs []error
 	negative := func(name string, d time.Duration) {
 		if d < 0 {
@@ -112,7 +136,7 @@ func (p Policy) Validate(custom ...string) error {
 	if t, a := p.timeout(), p.AttemptTimeout; a > t {
 		errs = append(errs, fmt.Errorf("transport: policy: attempt_timeout %v is longer than timeout %v, so no attempt could time out and be retried", a, t))
 	}
-	return errors.Join(append(errs, p.Retry.Validate(), p.Breaker.Validate(), p.Balance.Validate(custom...), p.Limit.Validate())...)
+	return errors.Join(append(errs, p.Retry.Validate(), p.Hedge.Validate())...)
 }
 
 func (p *Policy) timeout() time.Duration {

@@ -58,6 +58,7 @@ const StatusClientClosed = 499
 type requestState struct {
 	server      *Server
 	criticality limit.Criticality
+	rated       bool // the caller has said so
 	noRetry     atomic.Bool
 	place       place
 	body        io.ReadCloser // without the server's bound on its size
@@ -99,6 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{server: s}
 	x.w = responseWriter{ResponseWriter: w, exchange: x}
 	x.state.server, x.state.criticality = s, limit.ParseCriticality(r.Header.Get(HeaderCriticality))
+	x.state.rated = r.Header[HeaderCriticality] != nil
 	x.state.place.limiter, x.state.place.criticality = s.limiter, x.state.criticality
 	x.info = Request{Request: r, Start: time.Now(), Criticality: x.state.criticality}
 	x.ctx = r.Context()

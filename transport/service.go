@@ -24,7 +24,7 @@ type service struct {
 	name     string
 	host     string // the Host header: the name as it was called
 	tls      bool
-	policy   Policy
+	plan     atomic.Pointer[plan]
 	breaker  *breaker.Breaker
 	balancer *balance.Balancer
 	bulkhead *limit.Bulkhead
@@ -33,6 +33,7 @@ type service struct {
 	rand     rand.Source                // of backoffs and ages; breaker and balancer have their own
 	conns    connSet
 	prober   prober
+	calm     atomic.Int64 // Unix nanoseconds until which nothing is hedged: a server was busy
 	shadows  shadows
 
 	listMu sync.Mutex
@@ -54,8 +55,7 @@ type service struct {
 func newService(c *Client, key serviceKey) (*service, error) {
 	s := &service{
 		client: c, name: key.host, host: key.host, tls: key.tls,
-		policy: c.PolicyFor(key.host),
-		rand:   c.randFor(key, "transport"), hashKey: c.cfg.hashKeys[key.host],
+		rand: c.randFor(key, "transport"), hashKey: c.cfg.hashKeys[key.host],
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	outside := external(key.host)
@@ -64,8 +64,14 @@ func newService(c *Client, key serviceKey) (*service, error) {
 			return nil, err
 		}
 	}
+	policy := c.PolicyFor(key.host)
+	p, err := newPlan(policy, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.plan.Store(p)
 	var err1, err2, err3 error
-	s.breaker, err1 = breaker.New(s.name, breaker.WithSettings(s.policy.Breaker), breaker.WithClassifier(classify),
+	s.breaker, err1 = breaker.New(s.name, breaker.WithSettings(policy.Breaker), breaker.WithClassifier(classify),
 		breaker.WithRand(c.randFor(key, "breaker")))
 	s.prober.init(s)
 	opts := []balance.Option{
@@ -78,13 +84,13 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	for name, f := range c.cfg.pickers {
 		opts = append(opts, balance.WithPicker(name, f))
 	}
-	s.balancer, err2 = balance.New(s.policy.Balance, opts...)
-	s.budget, err3 = retry.NewBudget(s.policy.Retry.Budget)
+	s.balancer, err2 = balance.New(policy.Balance, opts...)
+	s.budget, err3 = retry.NewBudget(policy.Retry.Budget)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	c.introduce(s.balancer)
-	s.bulkhead = limit.NewBulkhead(s.policy.Limit.Max())
+	s.bulkhead = limit.NewBulkhead(policy.Limit.Max())
 	s.conns.init(s)
 	if !outside {
 		var err error

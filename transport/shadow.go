@@ -124,7 +124,8 @@ type shadow struct {
 	endpoint *balance.Endpoint
 	req      *http.Request
 	info     Shadow
-	status   chan int // the call's, once it is known
+	limit    time.Duration // for the answer
+	status   chan int      // the call's, once it is known
 }
 
 // castShadow sends the request of the call's first attempt, which is about to be
@@ -143,7 +144,7 @@ func (k *call) castShadow(a *attempt) {
 			e.ShadowDone()
 		}
 	}()
-	s := &shadow{svc: k.svc, endpoint: e, status: make(chan int, 1)}
+	s := &shadow{svc: k.svc, endpoint: e, limit: k.rules.attempt, status: make(chan int, 1)}
 	s.info = Shadow{Service: k.svc.name, Method: k.req.Method, Instance: e.Instance()}
 	body, err := k.body.copy()
 	if err == nil {
@@ -159,7 +160,7 @@ func (k *call) castShadow(a *attempt) {
 
 // mayShadow reports whether the request is one that can be sent twice.
 func (k *call) mayShadow(p *balance.Shadow) bool {
-	if k.req.Header["Upgrade"] != nil || !k.body.copyable(k.svc.policy.Retry.BodyCap()) {
+	if k.req.Header["Upgrade"] != nil || !k.body.copyable(k.rules.retry.BodyCap()) {
 		return false
 	}
 	switch k.req.Method {
@@ -180,7 +181,7 @@ func (k *call) shadowRequest(a *attempt, addr string, body []byte) *http.Request
 		out.Host = k.svc.host
 	}
 	out.Header = a.info.Header.Clone()
-	out.Header.Set(HeaderTimeout, strconv.FormatInt(max(1, k.svc.policy.attemptTimeout().Milliseconds()), 10))
+	out.Header.Set(HeaderTimeout, strconv.FormatInt(max(1, k.rules.attempt.Milliseconds()), 10))
 	out.Header.Set(HeaderCriticality, limit.Sheddable.String())
 	out.Body, out.GetBody, out.Trailer = http.NoBody, nil, nil
 	if body != nil {
@@ -208,7 +209,7 @@ func (s *shadow) run() {
 }
 
 func (s *shadow) send() {
-	ctx, cancel := context.WithTimeout(s.svc.ctx, s.svc.policy.attemptTimeout())
+	ctx, cancel := context.WithTimeout(s.svc.ctx, s.limit)
 	defer cancel()
 	pool := s.svc.conns.acquire(s.endpoint)
 	defer func() {

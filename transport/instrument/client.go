@@ -147,11 +147,7 @@ func (c *client) StartAttempt(ctx context.Context, call *transport.Call, a *tran
 
 func (c *client) EndAttempt(ctx context.Context, call *transport.Call, a *transport.Attempt) {
 	if c.metrics != nil {
-		kind := metrics.First
-		if a.Kind == transport.Retry {
-			kind = metrics.Retry
-		}
-		c.handle(call).Attempt(attemptOutcome(a.Outcome), kind)
+		c.handle(call).Attempt(attemptOutcome(a.Outcome), attemptKind(a.Kind))
 	}
 	if c.tracer == nil {
 		return
@@ -239,6 +235,17 @@ func errorType(err error, o transport.Outcome) string {
 		return "cancelled"
 	default:
 		return "connection"
+	}
+}
+
+func attemptKind(k transport.AttemptKind) metrics.Kind {
+	switch k {
+	case transport.Retry:
+		return metrics.Retry
+	case transport.Hedge:
+		return metrics.Hedge
+	default:
+		return metrics.First
 	}
 }
 

@@ -183,6 +183,15 @@ func (b *Budget) Take(cost Cost) bool {
 	return cost <= 0 || b.add(b.now(), -int64(cost)*tokenUnit)
 }
 
+// Throttled reports whether less than half of the tokens are left: a sign that
+// much fails, at which nothing should be sent that is not needed. Source: gRFC
+// A6, "gRPC Retry Design".
+func (b *Budget) Throttled() bool {
+	t := b.terms.Load()
+	tokens, _ := b.paid(t, b.word.Load(), b.now())
+	return tokens*2 < t.cap
+}
+
 // Tokens returns how much could be spent now.
 func (b *Budget) Tokens() float64 {
 	tokens, _ := b.paid(b.terms.Load(), b.word.Load(), b.now())

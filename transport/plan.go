@@ -1,0 +1,142 @@
+package transport
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/limit"
+	"github.com/gabion-go/gabion/transport/retry"
+)
+
+// A plan is a service's policy made ready for calls. It is never changed, but
+// replaced: a call keeps to the plan that was in force when it began.
+type plan struct {
+	policy Policy // as it was set
+	base   *rules // of calls that match no route
+	mux    *http.ServeMux
+	routes map[string]*rules // by pattern
+}
+
+// rules is what one call goes by: its service's policy and, on top of it, its
+// route's.
+type rules struct {
+	pattern     string // empty for the service's own
+	timeout     time.Duration
+	attempt     time.Duration // at most, for one
+	bytes       int64         // of a response; 0 is no limit
+	retry       retry.Policy
+	idempotent  bool            // by declaration
+	bulkhead    *limit.Bulkhead // the route's; nil if it has none
+	hedger      *retry.Hedger   // nil if nothing is hedged
+	criticality limit.Criticality
+	rated       bool // criticality is set
+}
+
+// newPlan makes p, which must be valid, ready for calls. What was measured and
+// counted for before, which may be nil, goes on.
+func newPlan(p Policy, before *plan) (*plan, error) {
+	n := &plan{policy: p, routes: map[string]*rules{}}
+	var old *rules
+	if before != nil {
+		old = before.base
+	}
+	var err error
+	if n.base, err = newRules("", Route{}, p, old); err != nil {
+		return nil, err
+	}
+	if len(p.Routes) == 0 {
+		return n, nil
+	}
+	n.mux = http.NewServeMux()
+	for _, pattern := range p.patterns() {
+		old = nil
+		if before != nil {
+			old = before.routes[pattern]
+		}
+		route := p.Routes[pattern]
+		r, err := newRules(pattern, route, route.over(p), old)
+		if err != nil {
+			return nil, err
+		}
+		if route.Hedge == nil {
+			r.hedger = n.base.hedger
+		}
+		if err := addRoute(n.mux, pattern, r); err != nil {
+			return nil, err
+		}
+		n.routes[pattern] = r
+	}
+	return n, nil
+}
+
+func newRules(pattern string, route Route, p Policy, before *rules) (*rules, error) {
+	r := &rules{
+		pattern: pattern, timeout: p.timeout(), attempt: p.attemptTimeout(), bytes: p.ResponseBytes,
+		retry: p.Retry, idempotent: route.Idempotent,
+		criticality: limit.ParseCriticality(route.Criticality), rated: route.Criticality != "",
+	}
+	if before != nil {
+		r.bulkhead, r.hedger = before.bulkhead, before.hedger
+	}
+	if err := r.setHedge(p.Hedge); err != nil {
+		return nil, err
+	}
+	if pattern != "" {
+		r.setBulkhead(route.Limit)
+	}
+	return r, nil
+}
+
+func (r *rules) setHedge(h retry.Hedge) (err error) {
+	switch {
+	case !h.On:
+		r.hedger = nil
+	case r.hedger != nil:
+		err = r.hedger.Update(h)
+	default:
+		r.hedger, err = retry.NewHedger(h)
+	}
+	return err
+}
+
+func (r *rules) setBulkhead(p limit.Policy) {
+	switch {
+	case p.MaxInflight == 0:
+		r.bulkhead = nil
+	case r.bulkhead != nil:
+		r.bulkhead.SetMax(p.MaxInflight)
+	default:
+		r.bulkhead = limit.NewBulkhead(p.MaxInflight)
+	}
+}
+
+// rulesFor returns what a call with this request goes by.
+func (n *plan) rulesFor(req *http.Request) *rules {
+	if n.mux == nil {
+		return n.base
+	}
+	if req.Method == "" { // a client's way to say GET
+		req = &http.Request{Method: http.MethodGet, URL: req.URL, Host: req.Host}
+	}
+	h, _ := n.mux.Handler(req)
+	if r, ok := h.(routeHandler); ok {
+		return r.rules
+	}
+	return n.base // no pattern matches, or only one for another spelling of the path
+}
+
+// patterns returns the patterns of the routes in an order that is always the
+// same.
+func (p *Policy) patterns() []string { return slices.Sorted(maps.Keys(p.Routes)) }
+
+// hasHost reports whether pattern, as of a [http.ServeMux], names a host.
+func hasHost(pattern string) bool {
+	rest := pattern
+	if i := strings.IndexAny(pattern, " \t"); i >= 0 {
+		rest = strings.TrimLeft(pattern[i:], " \t")
+	}
+	return rest != "" && rest[0] != '/'
+}
