@@ -134,6 +134,29 @@ func ExampleDecodeJSON() {
 	// 400 {"detail":"unknown member \"amount\"","status":400,"title":"Bad Request"}
 }
 
+func ExampleDecodeQuery() {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in := struct {
+			Text  string   `form:"q"`
+			Tags  []string `form:"tag"`
+			Limit int      `form:"limit"`
+		}{Limit: 20}
+		if err := transport.DecodeQuery(w, r, &in); err != nil {
+			return // the client has been told
+		}
+		fmt.Fprintf(w, "%d of %q with %q", in.Limit, in.Text, in.Tags)
+	})
+	for _, query := range []string{"q=lamp&tag=new&tag=red", "q=lamp&limit=many", "q=lamp&tag[999999999]=new"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?"+query, nil))
+		fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
+	}
+	// Output:
+	// 200 20 of "lamp" with ["new" "red"]
+	// 400 {"detail":"limit: want a whole number in range","status":400,"title":"Bad Request"}
+	// 400 {"detail":"unknown parameter \"tag[999999999]\"","status":400,"title":"Bad Request"}
+}
+
 // comparison is an observer of shadows alone: the rest is what it embeds.
 type comparison struct {
 	transport.Observer
