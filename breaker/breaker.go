@@ -36,14 +36,19 @@ type Breaker struct {
 	lost    bool  // the failure being counted is a lease that ran out
 	misfit  bool  // cb is not of the shape that set asks for
 	moving  bool  // a new cb is being brought to the present state
+	drowned bool  // the busy row opens the circuit, or has opened it
 
 	delivering bool
 	queue      []notice
 
 	until    time.Time // open: end of the period; half-open: of the lease; closed: of the ramp
-	closedAt time.Time // when the circuit last closed
-	tripped  Counts    // the window that last opened the circuit
+	closedAt time.Time // when the circuit last closed, or was made
 	rejected atomic.Uint64
+
+	// Times since closedAt, for the ramp and for busy.go.
+	heard, busySince time.Duration
+	busyRow          int    // calls since the last success that found the dependency busy
+	tripped          Counts // the window that last opened the circuit
 }
 
 // New returns a closed Breaker. name identifies the dependency in errors and
@@ -125,7 +130,8 @@ func (b *Breaker) Mode() Mode {
 type Counts struct {
 	// Successes and Failures decide whether the circuit opens.
 	Successes, Failures int
-	// Ignored ended but said nothing about the dependency.
+	// Ignored ended but said nothing about the dependency, or that it is busy
+	// while it does other work.
 	Ignored int
 	// ConsecutiveFailures since the last success or change of state, however old.
 	ConsecutiveFailures int

@@ -420,49 +420,174 @@ func recovers(t *testing.T, b *breaker.Breaker) {
 	wantState(t, b, breaker.Closed)
 }
 
+// crowd lets so many callers at b at once, each of which takes 10 ms and brings
+// err, and returns how many passed. most is raised to how many were inside.
+func crowd(t *testing.T, b *breaker.Breaker, callers int, err error, most *atomic.Int64) int {
+	t.Helper()
+	var inside, passed atomic.Int64
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			_, _ = breaker.Do(t.Context(), b, func(context.Context) (int, error) {
+				most.Store(max(most.Load(), inside.Add(1)))
+				time.Sleep(10 * time.Millisecond)
+				inside.Add(-1)
+				passed.Add(1)
+				return 0, err
+			})
+		})
+	}
+	wg.Wait()
+	return int(passed.Load())
+}
+
 // 10,000 callers on a breaker that may probe again: one probe at a time, then a
-// ramp from a tenth to all.
+// ramp from a tenth to all, which takes its time if nothing comes back that says
+// how the dependency bears it.
 func TestNoStampede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := mustNew(t)
 		trip(t, b)
 		time.Sleep(1200 * time.Millisecond)
-		var now, most atomic.Int64
-		passed := func() int {
-			var n atomic.Int64
-			var wg sync.WaitGroup
-			for range 10_000 {
-				wg.Go(func() {
-					_, err := breaker.Do(t.Context(), b, func(context.Context) (int, error) {
-						most.Store(max(most.Load(), now.Add(1)))
-						time.Sleep(10 * time.Millisecond)
-						now.Add(-1)
-						return 0, nil
-					})
-					if err == nil {
-						n.Add(1)
-					}
-				})
-			}
-			wg.Wait()
-			return int(n.Load())
-		}
+		var most atomic.Int64
 		for i := range 3 {
-			if got := passed(); got != 1 || most.Load() != 1 {
+			if got := crowd(t, b, 10_000, nil, &most); got != 1 || most.Load() != 1 {
 				t.Fatalf("probe %d: %d callers passed, %d at once, want 1", i, got, most.Load())
 			}
 		}
 		wantState(t, b, breaker.Closed)
 		began := time.Now()
 		for share := 0.1; share < 1; share += 0.09 { // one step each half second
-			if got := passed(); float64(got) > 10_000*share*1.15 || float64(got) < 10_000*share*0.85 {
+			if got := crowd(t, b, 10_000, context.Canceled, &most); float64(got) > 10_000*share*1.15 || float64(got) < 10_000*share*0.85 {
 				t.Errorf("%v after closing %d of 10000 passed, want about %.0f", time.Since(began), got, 10_000*share)
 			}
 			time.Sleep(490 * time.Millisecond)
 		}
-		if got := passed(); got != 10_000 {
+		if got := crowd(t, b, 10_000, nil, &most); got != 10_000 {
 			t.Errorf("after the ramp %d of 10000 passed", got)
 		}
+	})
+}
+
+// While calls come back and succeed the ramp goes four times as fast, still
+// without a step. Failures hold it up, and a single success is no licence.
+func TestRampByEvidence(t *testing.T) {
+	for name, c := range map[string]struct {
+		every    time.Duration
+		failures int           // one call in so many
+		took     time.Duration // the ramp, about
+	}{
+		"all well":            {10 * time.Millisecond, 0, 1250 * time.Millisecond},
+		"a few failures":      {10 * time.Millisecond, 10, 1350 * time.Millisecond},
+		"failures enough":     {10 * time.Millisecond, 3, 1670 * time.Millisecond},
+		"a call now and then": {2 * time.Second, 0, 4250 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := mustNew(t)
+				trip(t, b)
+				time.Sleep(1200 * time.Millisecond)
+				recovers(t, b)
+				began := time.Now()
+				full, n, last := time.Duration(0), 0, 0.1
+				for time.Since(began) < 6*time.Second {
+					time.Sleep(c.every)
+					passed := 0
+					for range 1000 { // all ask, one that passes says how it went
+						if p, err := b.Allow(t.Context()); err == nil {
+							if passed++; passed > 1 {
+								p.Done(context.Canceled)
+								continue
+							}
+							n++
+							if c.failures > 0 && n%c.failures == 0 {
+								p.Done(errDown)
+							} else {
+								p.Done(nil)
+							}
+						}
+					}
+					share := float64(passed) / 1000
+					if step := share - last; step > 0.1 && c.every < time.Second {
+						t.Fatalf("after %v from %v to %v at once", time.Since(began), last, share)
+					}
+					if last = share; passed == 1000 && full == 0 {
+						full = time.Since(began)
+					}
+				}
+				wantState(t, b, breaker.Closed)
+				if full < c.took-c.took/10 || full > c.took+c.took/10+c.every {
+					t.Errorf("all passed after %v, want about %v", full, c.took)
+				}
+			})
+		})
+	}
+}
+
+// A dependency that turns most calls away, in however long rows, keeps its
+// circuit while it serves others: it would do less without them. One that turns
+// away all for a whole window has lost it, until it serves a probe.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mustNew(t, breaker.WithSettings(steady), breaker.WithClassifier(judgeBusy))
+		for range 30 {
+			for range 999 {
+				_ = call(t, b, errBusy)
+				time.Sleep(time.Millisecond)
+			}
+			_ = call(t, b, nil)
+		}
+		wantState(t, b, breaker.Closed)
+		if c := b.Counts(); c.Failures != 0 || c.Successes == 0 || c.Rejected != 0 {
+			t.Errorf("counts %+v", c)
+		}
+
+		began := time.Now()
+		for b.State() == breaker.Closed {
+			_ = call(t, b, errBusy)
+			time.Sleep(100 * time.Millisecond)
+			if time.Since(began) > time.Minute {
+				t.Fatal("closed after a minute in which it served nobody")
+			}
+		}
+		if d := time.Since(began); d < 10*time.Second || d > 11*time.Second {
+			t.Errorf("opened after %v, want the window", d)
+		}
+		time.Sleep(time.Second)
+		_ = call(t, b, errBusy) // the probe
+		wantState(t, b, breaker.Open)
+		time.Sleep(2 * time.Second)
+		recovers(t, b)
+	})
+}
+
+// Few calls are no proof, however long they are all that came.
+func TestBusyNeedsCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mustNew(t, breaker.WithSettings(steady), breaker.WithClassifier(judgeBusy))
+		for i := range 20 {
+			wantState(t, b, breaker.Closed)
+			_ = call(t, b, errBusy)
+			if i < 19 {
+				time.Sleep(time.Minute)
+			}
+		}
+		wantState(t, b, breaker.Open)
+	})
+}
+
+// A circuit that failures have opened closes again when its probes find the
+// dependency at work, be it too much.
+func TestBusyProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mustNew(t, breaker.WithSettings(steady), breaker.WithClassifier(judgeBusy))
+		trip(t, b)
+		time.Sleep(time.Second)
+		for range 3 {
+			wantState(t, b, breaker.HalfOpen)
+			_ = call(t, b, errBusy)
+		}
+		wantState(t, b, breaker.Closed)
 	})
 }
 

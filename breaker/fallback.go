@@ -70,13 +70,13 @@ func NewFallback[T any](fn func(ctx context.Context, cause error) (T, error), op
 }
 
 // Do calls fn through b as [Do] does. If b refuses it, or fn fails by an error
-// that counts as a failure, the result is the fallback's. It is fn's own,
+// that counts as a failure or as [Busy], the result is the fallback's. It is fn's own,
 // whatever it is, if fn succeeds, panics, or fails by an error that says nothing
 // about the dependency, and whenever ctx is done: a caller who has left needs no
 // second answer. If the fallback fails too, the error wraps both.
 func (f *Fallback[T]) Do(ctx context.Context, b *Breaker, fn func(context.Context) (T, error)) (T, error) {
 	v, outcome, err := guard(ctx, b, fn)
-	if err == nil || outcome != Failure || ctx.Err() != nil {
+	if err == nil || outcome != Failure && outcome != Busy || ctx.Err() != nil {
 		return v, err
 	}
 	second, ferr := f.run(ctx, err)

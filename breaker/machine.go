@@ -24,8 +24,14 @@ const machineTimeout = time.Nanosecond
 // lease, ahead of machineTimeout.
 const shortestOpen = time.Microsecond
 
-// rampStart is the share of calls let through right after closing.
-const rampStart = 0.1
+// The share of calls let through right after closing is rampStart. The ramp
+// goes rampFactor times as fast through the time before each success: at most
+// a rampStride of it, or a single call would make a step.
+const (
+	rampStart  = 0.1
+	rampFactor = 4
+	rampStride = 20
+)
 
 // What gobreaker is told.
 var (
@@ -44,7 +50,8 @@ func isIgnored(err error) bool { return err == errIgnored } //nolint:errorlint /
 // reset starts a closed machine with an empty window.
 func (b *Breaker) reset() {
 	b.newMachine()
-	b.state, b.until, b.closedAt, b.openFor = Closed, time.Time{}, time.Time{}, 0
+	b.state, b.until, b.openFor = Closed, time.Time{}, 0
+	b.closed(time.Now())
 	b.nextGeneration()
 	if b.set.HangAfter > 0 {
 		b.hang = newHangWatch(b.set.HangAfter, time.Now())
@@ -68,6 +75,7 @@ func (b *Breaker) newMachine() {
 func (b *Breaker) nextGeneration() {
 	b.gen++
 	b.streak = 0
+	b.busyRow = 0
 	b.probing = false
 	if b.hang != nil {
 		clear(b.hang.calls[:])
@@ -84,7 +92,7 @@ func (b *Breaker) readyToTrip(c gobreaker.Counts) bool {
 	}
 	total := c.TotalSuccesses + c.TotalFailures
 	rate := int(total) >= b.set.MinCalls && float64(c.TotalFailures) >= b.set.FailureRatio*float64(total)
-	row := b.set.Consecutive > 0 && b.streak >= b.set.Consecutive
+	row := b.set.Consecutive > 0 && b.streak >= b.set.Consecutive || b.drowned
 	if rate || row {
 		b.tripped = b.counts(c)
 	}
@@ -104,13 +112,19 @@ func (b *Breaker) changed(_ string, from, to gobreaker.State) {
 	case HalfOpen:
 		b.until = time.Time{}
 	case Closed:
-		b.closedAt, b.until = now, time.Time{}
+		b.closed(now)
+		b.until = time.Time{}
 		if b.set.Ramp > 0 {
 			b.until = now.Add(b.set.Ramp)
 		}
 	}
 	b.nextGeneration()
 	b.publish(now)
+}
+
+// closed begins the time after closing.
+func (b *Breaker) closed(now time.Time) {
+	b.closedAt, b.heard, b.drowned = now, 0, false
 }
 
 // open sets the end of the open period. It begins at the end of the lease, and
@@ -144,12 +158,18 @@ func (b *Breaker) jittered(d time.Duration) time.Duration {
 
 // count tells gobreaker an outcome, which may change the state.
 func (b *Breaker) count(o Outcome) {
+	if o == Busy {
+		b.hear()
+		o = b.countBusy(time.Now())
+	}
 	switch o {
 	case Success:
 		b.streak = 0
+		b.busyRow = 0
+		b.hasten(b.hear())
 	case Failure:
 		b.streak++
-	case Ignored:
+		b.hear()
 	}
 	before := b.state
 	_, _ = b.cb.Execute(reports[o]) // the error is the report itself
@@ -223,6 +243,25 @@ func (b *Breaker) decide(a *admission, now time.Time) error {
 	}
 	a.gen, a.start = b.gen, now
 	return nil
+}
+
+// hear notes, during the ramp, that an outcome is in, and returns how long there
+// was none.
+func (b *Breaker) hear() time.Duration {
+	if !b.ramping() {
+		return 0
+	}
+	before := b.heard
+	b.heard = time.Since(b.closedAt)
+	return b.heard - before
+}
+
+// hasten brings the end of the ramp nearer by what a success is worth that came
+// after so long.
+func (b *Breaker) hasten(quiet time.Duration) {
+	if b.ramping() {
+		b.until = b.until.Add(-(rampFactor - 1) * min(quiet, b.set.Ramp/rampStride))
+	}
 }
 
 func (b *Breaker) ramping() bool { return b.state == Closed && !b.until.IsZero() }

@@ -2,6 +2,7 @@ package breaker_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,8 @@ type model struct {
 	counting time.Time // since when there are buckets
 	outcomes []timed   // of this state
 	row      int
+	busy     []time.Time // since the last success
+	byBusy   bool        // the circuit has opened for them
 	openFor  time.Duration
 	until    time.Time // end of the open period or of the lease
 	probing  bool
@@ -59,7 +62,8 @@ func (m *model) enter(s breaker.State, at time.Time) {
 		m.probes = m.Probes
 	}
 	m.gen++
-	m.outcomes, m.row, m.probing = nil, 0, false
+	m.outcomes, m.row, m.busy, m.probing = nil, 0, nil, false
+	m.byBusy = m.byBusy && s != breaker.Closed
 }
 
 func (m *model) advance(now time.Time) {
@@ -95,10 +99,23 @@ func (m *model) done(gen int, o breaker.Outcome, now time.Time) (counted bool) {
 		return false
 	}
 	m.probing = false
+	if o == breaker.Busy {
+		switch o = breaker.Ignored; m.state {
+		case breaker.HalfOpen:
+			if o = breaker.Success; m.byBusy {
+				o = breaker.Failure
+			}
+		case breaker.Closed:
+			m.busy = append(m.busy, now)
+			if m.byBusy = len(m.busy) >= m.MinCalls && now.Sub(m.busy[0]) >= m.Window; m.byBusy {
+				o = breaker.Failure
+			}
+		}
+	}
 	m.outcomes = append(m.outcomes, timed{now, o})
 	switch o {
 	case breaker.Success:
-		m.row = 0
+		m.row, m.busy = 0, nil
 	case breaker.Failure:
 		m.row++
 	}
@@ -109,7 +126,7 @@ func (m *model) done(gen int, o breaker.Outcome, now time.Time) (counted bool) {
 	case m.state == breaker.HalfOpen && good == m.probes:
 		m.enter(breaker.Closed, now)
 	case m.state == breaker.Closed && o == breaker.Failure &&
-		(m.row >= m.Consecutive || (good+bad >= m.MinCalls && float64(bad) >= m.FailureRatio*float64(good+bad))):
+		(m.byBusy || m.row >= m.Consecutive || (good+bad >= m.MinCalls && float64(bad) >= m.FailureRatio*float64(good+bad))):
 		m.enter(breaker.Open, now)
 	}
 	return true
@@ -189,14 +206,24 @@ var sleeps = []time.Duration{
 	1, 300 * time.Millisecond, time.Second - 1, time.Second, 2 * time.Second, 2*time.Second + 1, 5 * time.Second, 10 * time.Second,
 }
 
-var outcomes = []breaker.Outcome{breaker.Success, breaker.Failure, breaker.Failure, breaker.Ignored}
+var outcomes = []breaker.Outcome{breaker.Success, breaker.Failure, breaker.Failure, breaker.Ignored, breaker.Busy, breaker.Busy, breaker.Busy}
+
+var errBusy = errors.New("busy")
+
+// judgeBusy is the classifier of those who know a busy dependency when they see one.
+func judgeBusy(err error) breaker.Outcome {
+	if errors.Is(err, errBusy) {
+		return breaker.Busy
+	}
+	return breaker.Failure
+}
 
 // TestModel drives a breaker and the model by the same random calls.
 func TestModel(t *testing.T) {
 	seen := map[breaker.State]int{}
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(noDeadline{t}, func(rt *rapid.T) {
-			b, err := breaker.New("stock", breaker.WithSettings(modelSettings))
+			b, err := breaker.New("stock", breaker.WithSettings(modelSettings), breaker.WithClassifier(judgeBusy))
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -215,7 +242,7 @@ func TestModel(t *testing.T) {
 			}
 			done := func(rt *rapid.T, c *pending, o breaker.Outcome) {
 				m.advance(time.Now())
-				got := c.permit.Done([]error{nil, errDown, context.Canceled}[o])
+				got := c.permit.Done([]error{nil, errDown, context.Canceled, errBusy}[o])
 				if want := m.done(c.gen, o, time.Now()); got != want {
 					rt.Fatalf("Done: counted %v, want %v", got, want)
 				}

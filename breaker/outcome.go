@@ -19,9 +19,17 @@ const (
 	Failure
 	// Ignored: the call says nothing about the dependency.
 	Ignored
+	// Busy: the dependency turned the call away before any work, because it has
+	// enough to do. Refusing costs it next to nothing, and what it lets in it
+	// serves, so that a circuit that opened would only waste what it can do. It
+	// counts neither way while other calls succeed, and as a failure once
+	// nothing else has come for as long as the window, in Settings.MinCalls or
+	// more. A probe that meets it has found the dependency alive and succeeds,
+	// unless that is how the circuit has opened.
+	Busy
 )
 
-// String returns "success", "failure" or "ignored".
+// String returns "success", "failure", "ignored" or "busy".
 func (o Outcome) String() string {
 	switch o {
 	case Success:
@@ -30,6 +38,8 @@ func (o Outcome) String() string {
 		return "failure"
 	case Ignored:
 		return "ignored"
+	case Busy:
+		return "busy"
 	default:
 		return "Outcome(" + strconv.Itoa(int(o)) + ")"
 	}
@@ -77,7 +87,7 @@ func (b *Breaker) classify(err error) (o Outcome) {
 			o = Failure
 		}
 	}()
-	if o = b.cfg.classify(err); o > Ignored {
+	if o = b.cfg.classify(err); o > Busy {
 		return Failure
 	}
 	return o

@@ -56,7 +56,8 @@ type Settings struct {
 	// Default 2 s.
 	Lease time.Duration
 	// Ramp is the time after closing in which the share of calls let through
-	// grows from 10 % to 100 %. Negative: none, all at once. Default 5 s.
+	// grows from 10 % to 100 %. It goes four times as fast while calls come
+	// back and succeed. Negative: none, all at once. Default 5 s.
 	Ramp time.Duration
 	// Shadow makes [ModeShadow] the mode that the breaker has unless an
 	// operator sets another: it counts and changes state but refuses nothing.

@@ -37,6 +37,7 @@ type call struct {
 
 	idempotent bool // doing it twice is as good as once
 	elsewhere  bool // the answer is that of a failure further down
+	busy       bool // the answer is that the request was shed
 	sent       bool // a server can have seen some of the request
 	held       bool // a permit and a place in the bulkhead, until the end
 	hedged     bool // there has been a hedge
@@ -47,10 +48,12 @@ type call struct {
 }
 
 // errServer stands for a 5xx response where an error is wanted, errElsewhere
-// for one that a server passed on after it had retried downstream.
+// for one that a server passed on after it had retried downstream, errBusy for
+// one that says that the request was shed.
 var (
 	errServer    = errors.New("server error")
 	errElsewhere = errors.New("server error further down")
+	errBusy      = errors.New("request shed")
 )
 
 // classify tells the breaker what an outcome means. Finding no instance says
@@ -60,6 +63,9 @@ var (
 func classify(err error) breaker.Outcome {
 	if err == nil {
 		return breaker.Success
+	}
+	if errors.Is(err, errBusy) {
+		return breaker.Busy
 	}
 	if errors.Is(err, ErrNoInstances) || errors.Is(err, errElsewhere) || errors.Is(err, context.Canceled) {
 		return breaker.Ignored
@@ -204,7 +210,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 		k.body.close()
 		return nil, k.fail(a.err, a.outcome)
 	}
-	k.elsewhere = a.elsewhere
+	k.elsewhere, k.busy = a.elsewhere, a.shed
 	if a.resp.StatusCode >= 500 {
 		k.giveUp(a)
 	} else {
@@ -386,6 +392,8 @@ func (k *call) verdict(err error, o Outcome) error {
 		return context.Canceled
 	case k.elsewhere:
 		return errElsewhere
+	case k.busy:
+		return errBusy
 	case err == nil:
 		return errServer
 	default:

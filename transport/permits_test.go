@@ -16,6 +16,7 @@ import (
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/retry"
 )
 
 // idle fails the test if anything of any call is still counted as in flight.
@@ -283,5 +284,45 @@ func TestLocalHandlerDeafToItsContext(t *testing.T) {
 		synctest.Wait() // the timer ends the call as well
 		idle(t, c)
 		time.Sleep(time.Minute)
+	})
+}
+
+// A service that sheds is alive and knows what it can do: its circuit stays
+// closed while it serves some, and opens when for a whole window it served none.
+func TestShedsAndTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		var mu sync.Mutex
+		n, serve := 0, 20 // one in so many
+		f.start("busy", "a:1", func(w http.ResponseWriter, _ *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			if n++; n%serve == 0 {
+				return
+			}
+			w.Header().Set(transport.HeaderShed, "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		c := f.client(transport.WithPolicy(transport.Policy{Retry: retry.Policy{Attempts: 1}}))
+		call := func() {
+			_, _, _ = get(t.Context(), c, "http://busy/")
+			time.Sleep(10 * time.Millisecond)
+		}
+		for range 2000 {
+			call()
+		}
+		b := c.Services()[0].Breaker
+		if s := b.State(); s != breaker.Closed || b.Counts().Rejected > 0 {
+			t.Fatalf("the circuit is %v, %+v", s, b.Counts())
+		}
+		mu.Lock()
+		serve = 1 << 30
+		mu.Unlock()
+		for range 1100 {
+			call()
+		}
+		if s := b.State(); s == breaker.Closed {
+			t.Errorf("the circuit is %v after 11 s in which nobody was served", s)
+		}
 	})
 }

@@ -42,7 +42,8 @@ each row has the calls let through in each 100 ms, in thousands.
 
 gobreaker is sony/gobreaker 2.4.0 with MaxRequests 10 and a Timeout of 1 s: ten probes at once, and
 everything as soon as they have gone well. gabion is its breaker with the defaults: three probes,
-one after the other, then a ramp of 5 s that begins at 10 %.`,
+one after the other, then a ramp that begins at 10 % and takes 5 s, or a quarter of that while calls
+come back and succeed, as these do.`,
 		Takes:    10 * time.Second,
 		Policies: []string{plainGobreaker, whole},
 		Published: []bench.Published{

@@ -13,5 +13,5 @@ func TestHalfOpen(t *testing.T) {
 	o.between("gabion", "", "probes_at_once", 1, 1)
 	o.between("gabion", "", "largest_step", 0.05, 0.2)
 	o.between("gabion", "", "share_first", 0.05, 0.2)
-	o.between("gabion", "", "full_after_s", 4.5, 5.5)
+	o.between("gabion", "", "full_after_s", 1.2, 1.6)
 }

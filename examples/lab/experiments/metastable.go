@@ -42,9 +42,10 @@ stopped it is long over. The time without retries is that of the line: 2800 call
 end, and adds next to nothing to that. The breaker opens during the stop, so that most of the line
 never forms; what is left of the recovery time is its open period and its ramp.
 
-At 93 % the adaptive limit has a price: it keeps the line short, lets the newest go first when it has
-been standing for half a second, and so refuses one call in a hundred at all times, in bunches. Ten
-refusals in a row open the breaker now and then, for a second.`,
+With the adaptive limit the breaker does not open at all: a store that refuses what is too much for
+it, and does the rest, does all it can, be it little. At 93 % the limit has a price: it keeps the line
+short, lets the newest go first when it has been standing for half a second, and so refuses one call
+in a hundred at all times.`,
 		Policies:  []string{"one-retry", "three-retries", "no-retries", "success-budget", whole, "gabion-shedding"},
 		Published: publishedMetastable(),
 		Columns:   []string{"recovery_s", "goodput", "goodput_late", "store_per_s", "attempts_per_call", "p50_ms", "p99_ms"},

@@ -61,7 +61,7 @@ func TestMetastable(t *testing.T) {
 				policy, recovery[policy], late[policy], store[policy], perSecond)
 		}
 	}
-	for policy, most := range map[string]float64{"no-retries": 170, "success-budget": 170, "gabion": 15, "gabion-shedding": 15} {
+	for policy, most := range map[string]float64{"no-retries": 170, "success-budget": 170, "gabion": 3, "gabion-shedding": 3} {
 		if r := recovery[policy]; r < 0 || r > most || late[policy] < 0.9 {
 			t.Errorf("%s: recovery %v s, goodput late %v, want at most %v s", policy, r, late[policy], most)
 		}

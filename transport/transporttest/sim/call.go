@@ -109,6 +109,8 @@ func (k *call) answered(a *attempt) {
 	switch {
 	case a.err != "" && k.gone():
 		k.finish(context.Canceled, a.err)
+	case a.shed:
+		k.finish(errBusy, a.err)
 	case a.err != "" || a.status >= 500:
 		k.finish(errServer, a.err)
 	default:

@@ -32,15 +32,23 @@ type caller struct {
 	version  uint64      // of the list that it has
 }
 
-// errServer stands for an error status where an error is wanted.
-var errServer = errors.New("sim: server error")
+// errServer stands for an error status where an error is wanted, errBusy for one
+// that says that the request was shed.
+var (
+	errServer = errors.New("sim: server error")
+	errBusy   = errors.New("sim: request shed")
+)
 
 // classify tells the breaker what an error means, as transport does.
 func classify(err error) breaker.Outcome {
-	if errors.Is(err, balance.ErrNoInstances) {
+	switch {
+	case errors.Is(err, errBusy):
+		return breaker.Busy
+	case errors.Is(err, balance.ErrNoInstances):
 		return breaker.Ignored
+	default:
+		return breaker.Failure
 	}
-	return breaker.Failure
 }
 
 // callersOf returns the clients of a group as callers of a service, made if

@@ -426,6 +426,34 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
+// A healthy server at 93 % of what it can do refuses a call now and then, in
+// bunches; five times too much and it refuses most. Neither opens a circuit: it
+// does all it can.
+func TestShedsOpenNoCircuit(t *testing.T) {
+	skipWithRace(t)
+	for _, rate := range []float64{280, 1500} {
+		refused := 0
+		for seed := range uint64(2) {
+			c := small(1, rate)
+			c.Seed, c.For = seed, 20*time.Second
+			c.Servers[0].Kind, c.Servers[0].Time, c.Servers[0].Limit = sim.Queue, dist.Exponential(time.Second/300), &limit.Settings{}
+			r, err := sim.Run(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if refused += r.Calls - r.OK; r.Opened > 0 {
+				t.Errorf("%v a second, seed %d: circuits opened %d times", rate, seed, r.Opened)
+			}
+			if served := float64(r.OK) / c.For.Seconds(); served < min(0.98*rate, 0.9*300) {
+				t.Errorf("%v a second, seed %d: %.0f served a second", rate, seed, served)
+			}
+		}
+		if refused == 0 {
+			t.Errorf("%v a second: nothing was refused, so nothing is tested", rate)
+		}
+	}
+}
+
 // What a server does for callers that have gone ends if it notices.
 func TestCancels(t *testing.T) {
 	late := func(kind string, cancels bool) (time.Duration, float64) {
