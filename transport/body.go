@@ -198,8 +198,7 @@ type writableBody struct {
 
 func newResponseBody(a *attempt) io.ReadCloser {
 	b := &responseBody{attempt: a, rc: a.resp.Body}
-	if a.resp.Body == http.NoBody || a.resp.ContentLength == 0 && a.resp.StatusCode != http.StatusSwitchingProtocols {
-		_ = a.resp.Body.Close() // there is nothing in it
+	if a.resp.Body == http.NoBody {
 		b.end(nil)
 		return http.NoBody
 	}
@@ -208,7 +207,22 @@ func newResponseBody(a *attempt) io.ReadCloser {
 	}
 	a.timer = time.AfterFunc(time.Hour, b.expire) // not before a.timer is set
 	a.timer.Reset(time.Until(a.call.deadline))
+	if (a.resp.ContentLength == 0 || a.call.req.Method == http.MethodHead) && b.empty() {
+		return http.NoBody
+	}
 	return b
+}
+
+// empty reads to the end of a body that should have nothing in it, so that the
+// call has ended whether or not the caller closes it. Over HTTP/2 trailers may
+// come with that end, which are gRPC's whole answer to some calls. If something
+// goes wrong before it comes, later reads tell.
+func (b *responseBody) empty() bool {
+	if _, err := b.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		return false
+	}
+	_ = b.Close() // there is nothing in it
+	return true
 }
 
 // expire ends the call when its time is up, even if nobody reads the body.
