@@ -37,10 +37,13 @@
 // through another path of Consul does not confirm, as happens when a token
 // stops being valid.
 //
+// [Backend.WatchKV] follows keys of the key-value store in the same way.
+//
 // # Errors
 //
 // Errors of Consul's answers are [api.StatusError]. [ErrDenied] marks those
 // for which a token lacks permission, and answers that are larger than
-// [Config.MaxResponse] are an [*net/http.MaxBytesError]. No token stands in an
+// [Config.MaxResponse] are an [*net/http.MaxBytesError]. [ErrForgotten] says that
+// Consul has lost the keys that a watch follows. No token stands in an
 // error or a log record.
 package consul
