@@ -60,6 +60,7 @@ type requestState struct {
 	criticality limit.Criticality
 	rated       bool // the caller has said so
 	noRetry     atomic.Bool
+	shed        atomic.Pointer[string] // why; see MarkShed
 	place       place
 	body        io.ReadCloser // without the server's bound on its size
 }
@@ -159,7 +160,7 @@ func (x *exchange) limitOutcome(ctx context.Context) limit.Outcome {
 	switch {
 	case outOfTime(ctx):
 		return limit.Dropped
-	case x.w.streaming || ctx.Err() != nil || x.w.status >= 500:
+	case x.w.streaming || ctx.Err() != nil || x.w.status >= 500 || x.state.shed.Load() != nil:
 		return limit.Ignored
 	default:
 		return limit.Succeeded
@@ -289,6 +290,9 @@ func (x *exchange) end() {
 	x.info.Duration = time.Since(x.info.Start)
 	x.info.Bytes = x.w.bytes
 	x.info.Status = x.w.status
+	if why := x.state.shed.Load(); why != nil {
+		x.info.Shed = *why
+	}
 	switch {
 	case x.w.status != 0:
 	case x.info.Request.Context().Err() != nil:

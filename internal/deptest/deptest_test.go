@@ -26,6 +26,7 @@ const (
 	tint       = "log lines for a terminal"
 	histogram  = "quantiles that are exact to 3 digits"
 	keyHash    = "the hash of keys that all clients agree on"
+	bucket     = "the token bucket that all clients share"
 )
 
 var (
@@ -64,7 +65,8 @@ var allowed = map[string]map[string]string{
 	"transport/balance/subset":        {module + "transport/balance/subset": own, module + "internal/random": own},
 	"transport/balance":               {module + "transport/balance": own, "github.com/cespare/xxhash/": keyHash, module + "discovery": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
 	"transport/retry":                 {module + "transport/retry": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
-	"transport/limit":                 {module + "transport/limit": own, module + "internal/duration": own, module + "internal/strictjson": own},
+	"transport/limit":                 {module + "transport/limit": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
+	"transport/ratelimit":             {module: own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash, "golang.org/x/time/rate": bucket},
 	"transport":                       {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},
 	"observe/metrics":                 with(map[string]string{module + "observe": own}, promDeps, map[string]string{"go.opentelemetry.io/otel": "exemplars carry trace ids", "github.com/go-logr/": otelNeeds, "go.opentelemetry.io/auto/sdk": otelNeeds}),
 	"observe/traces":                  with(map[string]string{module + "observe": own}, otelDeps),

@@ -1,0 +1,48 @@
+package ratelimit_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"time"
+
+	"github.com/gabion-go/gabion/transport/ratelimit"
+)
+
+func Example() {
+	orders, err := ratelimit.New(ratelimit.Policy{Name: "orders", Requests: 2, Window: time.Minute},
+		ratelimit.WithKey(ratelimit.ClientIP(netip.MustParsePrefix("10.0.0.0/8")))) // our load balancers
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /orders", orders.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+	})))
+	for range 3 {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/orders", nil))
+		fmt.Println(w.Code, w.Header().Get("RateLimit"))
+	}
+	// Output:
+	// 201 "orders";r=1;t=30
+	// 201 "orders";r=0;t=30
+	// 429 "orders";r=0;t=30
+}
+
+func ExampleLimiter_Take() {
+	l, err := ratelimit.New(ratelimit.Policy{Requests: 100, Window: time.Minute})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(l.Take("alice", 60).Remaining)
+	fmt.Println(l.Take("bob", 1).Remaining)
+	fmt.Println(l.Take("alice", 60).Allowed)
+	// Output:
+	// 40
+	// 99
+	// false
+}
