@@ -36,6 +36,7 @@ type Breaker struct {
 	lost    bool  // the failure being counted is a lease that ran out
 	misfit  bool  // cb is not of the shape that set asks for
 	moving  bool  // a new cb is being brought to the present state
+	called  bool  // ProbeSoon was called in this open period
 	drowned bool  // the busy row opens the circuit, or has opened it
 
 	delivering bool

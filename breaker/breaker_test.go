@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/internal/random"
 )
 
 // steady has no chance in it: no jitter, no ramp.
@@ -609,6 +610,78 @@ func TestRampRefusal(t *testing.T) {
 			return
 		}
 		t.Error("the ramp refused nobody")
+	})
+}
+
+// Who is told that the dependency may be back probes within a second, where it
+// would have waited for ten. Of many that are told at once no tenth of the
+// second has too many.
+func TestProbeSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const breakers, tick = 1000, 10 * time.Millisecond
+		all := make([]*breaker.Breaker, breakers)
+		for i := range all {
+			all[i] = mustNew(t, breaker.WithSettings(breaker.Settings{OpenFor: time.Second, Jitter: -1}))
+			all[i].ProbeSoon() // nothing to probe
+			trip(t, all[i])
+		}
+		for _, open := range []time.Duration{1, 2, 4, 8} { // failed probes
+			time.Sleep(open * time.Second)
+			for _, b := range all {
+				_ = call(t, b, errDown)
+			}
+		}
+		for _, b := range all {
+			wantState(t, b, breaker.Open)
+			b.ProbeSoon()
+		}
+		probed := make([]bool, breakers)
+		most, sum := 0, 0
+		for range 10 { // tenths of a second
+			n := 0
+			for range 10 {
+				time.Sleep(tick)
+				for i, b := range all {
+					if !probed[i] && errors.Is(call(t, b, errDown), errDown) {
+						probed[i] = true
+						n++
+						b.ProbeSoon()
+					}
+				}
+			}
+			most, sum = max(most, n), sum+n
+		}
+		if most > breakers/5 || sum != breakers {
+			t.Errorf("%d of %d probed within a second, %d of them in a tenth of it", sum, breakers, most)
+		}
+	})
+}
+
+// An open period is cut short once, however often the news comes, and the next
+// one is as long as it would have been.
+func TestProbeSoonCountsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mustNew(t, breaker.WithSettings(breaker.Settings{OpenFor: time.Minute, MaxOpenFor: time.Hour, Jitter: -1}),
+			breaker.WithRand(random.New(1)))
+		trip(t, b)
+		b.ProbeSoon()
+		_, err := b.Allow(t.Context())
+		first, _ := errors.AsType[*breaker.RejectedError](err)
+		for range 1000 {
+			b.ProbeSoon()
+		}
+		_, err = b.Allow(t.Context())
+		again, _ := errors.AsType[*breaker.RejectedError](err)
+		if first == nil || again == nil || first.RetryAfter >= time.Minute || first.RetryAfter != again.RetryAfter {
+			t.Fatalf("%+v, then %+v", first, again)
+		}
+		time.Sleep(first.RetryAfter)
+		b.ProbeSoon() // half-open: it has its way
+		_ = call(t, b, errDown)
+		time.Sleep(2*time.Minute - 1)
+		wantState(t, b, breaker.Open)
+		time.Sleep(1)
+		wantState(t, b, breaker.HalfOpen)
 	})
 }
 

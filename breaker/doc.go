@@ -37,6 +37,8 @@
 //     the guarded code's own time limit and a failure. Hence bound attempts
 //     inside the guarded function, not before it; [AttemptTimeout] marks a
 //     timeout as a failure when the caller's context may have ended meanwhile;
+//   - what a classifier calls [Busy], a dependency that sheds load, is a failure
+//     only when it serves nobody any more;
 //   - a panic and a [runtime.Goexit] are failures. Both go on unwinding, with
 //     the panic value as it was.
 //

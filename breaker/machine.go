@@ -131,6 +131,7 @@ func (b *Breaker) closed(now time.Time) {
 // lasts no longer than another one, if the probe never reported: that may be the
 // caller's fault, and a healthy dependency must be back within two leases.
 func (b *Breaker) open(now time.Time, again bool) {
+	b.called = false
 	again = again || (b.openFor > 0 && now.Sub(b.closedAt) < b.set.Window)
 	b.openFor = b.nextOpenFor(again)
 	d := b.jittered(b.openFor)

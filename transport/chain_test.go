@@ -106,3 +106,48 @@ func testOneCircuitOpensInAChain(t *testing.T, status int) {
 		}
 	})
 }
+
+// An open circuit does not wait for its time when the registry has found new
+// instances, but a change that brings none is no reason to hurry.
+func TestNewInstancesAreProbedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("s", "a:1", answer(http.StatusInternalServerError))
+		f.start("s", "b:1", answer(http.StatusInternalServerError))
+		c := f.client(transport.WithPolicy(transport.Policy{Breaker: breaker.Settings{OpenFor: 10 * time.Second, MaxOpenFor: time.Minute, Jitter: -1}}))
+		call := func() (int, error) {
+			status, _, err := get(t.Context(), c, "http://s/")
+			return status, err
+		}
+		for range 10 {
+			_, _ = call()
+		}
+		b := c.Services()[0].Breaker
+		time.Sleep(10 * time.Second)
+		_, _ = call() // the probe fails: now for 20 s
+		if s := b.State(); s != breaker.Open {
+			t.Fatalf("the circuit is %v", s)
+		}
+
+		if err := f.static.Set("s", f.instances["s"][:1]); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if s := b.State(); s != breaker.Open {
+			t.Fatalf("the circuit is %v, and all that is new is that one has left", s)
+		}
+		f.kill("a:1")
+		f.kill("b:1")
+		f.instances["s"] = nil
+		f.start("s", "c:1", answer(http.StatusOK))
+		time.Sleep(10 * time.Second) // OpenFor; five seconds more without the news
+		for range 3 {
+			if status, err := call(); status != http.StatusOK {
+				t.Errorf("got %d %v from the new instance", status, err)
+			}
+		}
+		if s := b.State(); s != breaker.Closed {
+			t.Errorf("the circuit is %v", s)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -179,14 +180,28 @@ func (s *service) follow() {
 // calls may go to.
 func (s *service) apply(list []discovery.Instance) {
 	s.listMu.Lock()
+	renewed := brings(s.list, list)
 	s.list = list
 	known := s.update()
 	s.listMu.Unlock()
+	if renewed && s.breaker.State() == breaker.Open {
+		s.breaker.ProbeSoon()
+	}
 	s.client.watchPeers(s.balancer)
 	if known && !s.resolved.Swap(true) && s.client.observer != nil {
 		s.stop = s.client.observer.StartService(s.state())
 	}
 	s.readyOnce.Do(func() { close(s.ready) })
+}
+
+// brings reports whether list has an instance that old has not, or that has
+// moved.
+func brings(old, list []discovery.Instance) bool {
+	addrs := make(map[string]string, len(old))
+	for i := range old {
+		addrs[old[i].ID] = old[i].Addr
+	}
+	return slices.ContainsFunc(list, func(in discovery.Instance) bool { return addrs[in.ID] != in.Addr })
 }
 
 // refresh is apply when it is not the registry's list that has changed.

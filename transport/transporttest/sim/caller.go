@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/balance"
@@ -30,6 +32,8 @@ type caller struct {
 	rand     rand.Source // of backoffs
 	probes   uint64      // sent
 	version  uint64      // of the list that it has
+
+	instances []discovery.Instance // of that list
 }
 
 // errServer stands for an error status where an error is wanted, errBusy for one
@@ -122,7 +126,21 @@ func (c *caller) learn(l *list) {
 		c.picker.Update(l.servers)
 		return
 	}
+	if renewed := brings(c.instances, l.instances); renewed && c.breaker.State() == breaker.Open {
+		c.breaker.ProbeSoon()
+	}
+	c.instances = l.instances
 	c.balancer.Update(l.instances)
+}
+
+// brings is transport's: whether list has an instance that old has not, or that
+// has moved.
+func brings(old, list []discovery.Instance) bool {
+	addrs := make(map[string]string, len(old))
+	for i := range old {
+		addrs[old[i].ID] = old[i].Addr
+	}
+	return slices.ContainsFunc(list, func(in discovery.Instance) bool { return addrs[in.ID] != in.Addr })
 }
 
 // breakerChanged runs in whichever goroutine changed the breaker; the run's
