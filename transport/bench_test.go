@@ -2,12 +2,16 @@ package transport_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -39,57 +43,126 @@ func serveQuote(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(quoted)
 }
 
-// BenchmarkCall compares a whole call on loopback, client and server in this
-// process, through gabion with everything on (discovery, balancing, breaker,
-// retries, limits, metrics, traces sampled at 1 %) with bare net/http.
+// A callKind is a way to make the same call on loopback, client and server in
+// this process.
+type callKind struct {
+	name  string
+	start func(b *testing.B) (*http.Client, string)
+}
+
+var (
+	// bareCalls go through net/http alone.
+	bareCalls = callKind{"bare", startBare}
+	// gabionCalls have everything on: discovery, balancing, breaker, retries,
+	// limits, metrics, and traces of which 1 % are sampled.
+	gabionCalls = callKind{"gabion", func(b *testing.B) (*http.Client, string) { return startGabion(b, 0.01) }}
+	// tracedCalls are gabionCalls of which each is exported, in batches.
+	tracedCalls = callKind{"traced", func(b *testing.B) (*http.Client, string) { return startGabion(b, 1) }}
+)
+
+// BenchmarkCall measures a whole call of each kind. What the kinds cost beside
+// each other is better seen in BenchmarkRatio.
 func BenchmarkCall(b *testing.B) {
-	for _, kind := range []struct {
-		name  string
-		start func(b *testing.B) (*http.Client, string)
-	}{{"bare", startBare}, {"gabion", startGabion}} {
+	for _, kind := range []callKind{bareCalls, gabionCalls, tracedCalls} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			for _, c := range []int{1, 16, 64} {
 				b.Run(fmt.Sprintf("%s/%s/c=%d", kind.name, method, c), func(b *testing.B) {
 					client, url := kind.start(b)
-					benchCalls(b, client, method, url, c)
+					call := func() error { return callOnce(b.Context(), client, method, url) }
+					warmUp(b, call)
+					b.ReportAllocs()
+					b.ResetTimer()
+					runCalls(b, call, c, b.N)
 				})
 			}
 		}
 	}
 }
 
-func benchCalls(b *testing.B, client *http.Client, method, url string, concurrent int) {
-	call := func() error {
-		var body io.Reader
-		if method == http.MethodPost {
-			body = bytes.NewReader(quote)
-		}
-		req, err := http.NewRequestWithContext(b.Context(), method, url, body)
-		if err != nil {
-			return err
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return err
-		}
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("status %d", resp.StatusCode)
-		}
-		return nil
-	}
-	for range 100 { // connections, tables and pools
-		if err := call(); err != nil {
-			b.Fatal(err)
+// BenchmarkRatio compares a call through gabion with one through bare net/http.
+// The two run in turns of a few milliseconds, so that whatever else the machine
+// does meets both. It reports the median over the turns of what a call takes
+// (x-bare), and how many allocations more it makes, on both sides (+allocs/op).
+func BenchmarkRatio(b *testing.B) {
+	for _, kind := range []callKind{gabionCalls, tracedCalls} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			for _, c := range []int{1, 16, 64} {
+				b.Run(fmt.Sprintf("%s/%s/c=%d", kind.name, method, c), func(b *testing.B) {
+					compare(b, kind, method, c)
+				})
+			}
 		}
 	}
-	b.ReportAllocs()
+}
+
+// turn is how many calls are made of one kind before it is the other's turn.
+const turn = 200
+
+func compare(b *testing.B, kind callKind, method string, concurrent int) {
+	clientA, urlA := bareCalls.start(b)
+	clientB, urlB := kind.start(b)
+	bare := func() error { return callOnce(b.Context(), clientA, method, urlA) }
+	full := func() error { return callOnce(b.Context(), clientB, method, urlB) }
+	warmUp(b, bare)
+	warmUp(b, full)
 	b.ResetTimer()
+	var ratios []float64
+	var more uint64
+	made := 0
+	for ; made < b.N; made += turn {
+		short, fewer := measure(b, bare, concurrent)
+		long, many := measure(b, full, concurrent)
+		ratios = append(ratios, float64(long)/float64(short))
+		more += many - fewer
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(ratios[len(ratios)/2], "x-bare")
+	b.ReportMetric(float64(int64(more))/float64(made), "+allocs/op")
+}
+
+// measure makes a turn of calls and returns how long it took and what it
+// allocated.
+func measure(b *testing.B, call func() error, concurrent int) (time.Duration, uint64) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	runCalls(b, call, concurrent, turn)
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	return took, after.Mallocs - before.Mallocs
+}
+
+// callOnce makes one call and reads the answer.
+func callOnce(ctx context.Context, client *http.Client, method, url string) error {
+	var body io.Reader
+	if method == http.MethodPost {
+		body = bytes.NewReader(quote)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// warmUp fills connections, tables and pools.
+func warmUp(b *testing.B, call func() error) { runCalls(b, call, 64, 500) }
+
+// runCalls makes n calls, so many at once.
+func runCalls(b *testing.B, call func() error, concurrent, n int) {
 	var left atomic.Int64
-	left.Store(int64(b.N))
+	left.Store(int64(n))
 	done := make(chan error, concurrent)
 	for range concurrent {
 		go func() {
@@ -131,7 +204,8 @@ func startBare(b *testing.B) (*http.Client, string) {
 	return &http.Client{Transport: tr}, "http://" + l.Addr().String() + "/v1/quote"
 }
 
-func startGabion(b *testing.B) (*http.Client, string) {
+// startGabion starts both sides. Of the traces, the share sampled is exported.
+func startGabion(b *testing.B, sampled float64) (*http.Client, string) {
 	l := listen(b)
 	m, err := metrics.New(prometheus.NewRegistry())
 	if err != nil {
@@ -139,7 +213,7 @@ func startGabion(b *testing.B) (*http.Client, string) {
 	}
 	t, err := traces.New("bench",
 		traces.WithExporter(tracetest.NewNoopExporter()),
-		traces.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0.01))))
+		traces.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(sampled))))
 	if err != nil {
 		b.Fatal(err)
 	}
