@@ -44,21 +44,22 @@ const maxTimeout = 24 * time.Hour
 // it: X-Envoy-Expected-Rq-Timeout-Ms, Connect-Timeout-Ms and Grpc-Timeout. ok
 // is false when none is there that can be understood.
 func CallerTimeout(h http.Header) (d time.Duration, ok bool) {
-	least := func(v time.Duration, valid bool) {
-		if valid && (!ok || v < d) {
-			d, ok = v, true
-		}
+	d, ok = parseMillis(first(h, HeaderTimeout))
+	if v, valid := parseMillis(first(h, headerConnectTimeout)); valid && (!ok || v < d) {
+		d, ok = v, true
 	}
-	if v := h.Get(HeaderTimeout); v != "" {
-		least(parseMillis(v))
-	}
-	if v := h.Get(headerConnectTimeout); v != "" {
-		least(parseMillis(v))
-	}
-	if v := h.Get(headerGRPCTimeout); v != "" {
-		least(parseGRPCTimeout(v))
+	if v, valid := parseGRPCTimeout(first(h, headerGRPCTimeout)); valid && (!ok || v < d) {
+		d, ok = v, true
 	}
 	return d, ok
+}
+
+// first is h.Get of a name that is in canonical form already.
+func first(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
 }
 
 // parseMillis reads a decimal number of milliseconds of at most ten digits.
@@ -78,19 +79,35 @@ func parseGRPCTimeout(s string) (time.Duration, bool) {
 	if len(s) < 2 || len(s) > 9 || !digits(s[:len(s)-1]) {
 		return 0, false
 	}
-	units := map[byte]time.Duration{
-		'H': time.Hour, 'M': time.Minute, 'S': time.Second,
-		'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
-	}
-	unit, known := units[s[len(s)-1]]
+	unit := grpcUnit(s[len(s)-1])
 	n, err := strconv.ParseInt(s[:len(s)-1], 10, 64)
-	if err != nil || !known {
+	if err != nil || unit == 0 {
 		return 0, false
 	}
 	if time.Duration(n) > maxTimeout/unit {
 		return maxTimeout, true
 	}
 	return time.Duration(n) * unit, true
+}
+
+// grpcUnit returns what a gRPC timeout is given in, or 0 for what is no unit.
+func grpcUnit(c byte) time.Duration {
+	switch c {
+	case 'H':
+		return time.Hour
+	case 'M':
+		return time.Minute
+	case 'S':
+		return time.Second
+	case 'm':
+		return time.Millisecond
+	case 'u':
+		return time.Microsecond
+	case 'n':
+		return time.Nanosecond
+	default:
+		return 0
+	}
 }
 
 func digits(s string) bool {

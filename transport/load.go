@@ -18,7 +18,18 @@ type loadReport struct {
 	requests atomic.Uint64
 	errors   atomic.Uint64
 	meter    loadMeter
+	texts    [64]atomic.Pointer[loadText] // by the number of requests in flight
 }
+
+// loadText is a report as the value of its header.
+type loadText struct {
+	value   [1]string
+	expires time.Time
+}
+
+// reportAge is how long a report is sent again while as many requests are in
+// flight: what else it tells moves slowly.
+const reportAge = 10 * time.Millisecond
 
 // rates is what was measured over the last second or more.
 type rates struct {
@@ -86,8 +97,23 @@ func (l *loadReport) record(d time.Duration, failed bool) {
 	}
 }
 
-func (l *loadReport) text(inflight int) string {
-	r := l.rates(time.Now())
+// header returns the report as the value of its header, which must not be
+// changed.
+func (l *loadReport) header(inflight int) []string {
+	now := time.Now()
+	if inflight < 0 || inflight >= len(l.texts) {
+		return []string{l.text(now, inflight)}
+	}
+	t := l.texts[inflight].Load()
+	if t == nil || !now.Before(t.expires) {
+		t = &loadText{[1]string{l.text(now, inflight)}, now.Add(reportAge)}
+		l.texts[inflight].Store(t)
+	}
+	return t.value[:]
+}
+
+func (l *loadReport) text(now time.Time, inflight int) string {
+	r := l.rates(now)
 	buf := make([]byte, 0, 144)
 	buf = append(buf, "TEXT named_metrics.rif="...)
 	buf = strconv.AppendInt(buf, int64(inflight), 10)

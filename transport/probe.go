@@ -20,7 +20,7 @@ func (s *Server) answerProbe(w http.ResponseWriter, r *http.Request) {
 		h.Set("Connection", "close")
 	}
 	if r.Header[HeaderAttempt] != nil {
-		h[HeaderLoad] = []string{s.load.text(s.limiter.InFlight())}
+		h[HeaderLoad] = s.load.header(s.limiter.InFlight())
 	}
 	h.Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)

@@ -46,7 +46,7 @@ func (w *responseWriter) mark() {
 		h.Set("Connection", "close")
 	}
 	if x.info.Header[HeaderAttempt] != nil {
-		h[HeaderLoad] = []string{x.server.load.text(x.server.limiter.InFlight())}
+		h[HeaderLoad] = x.server.load.header(x.server.limiter.InFlight())
 	}
 }
 

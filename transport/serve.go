@@ -83,13 +83,17 @@ func Draining(ctx context.Context) <-chan struct{} {
 }
 
 // exchange is one request on its way through the server.
+// All of it is one allocation, which the handler may keep for as long as it
+// likes.
 type exchange struct {
 	server *Server
 	w      responseWriter
 	state  requestState
 	info   Request
-	ctx    context.Context
-	body   []byte // what was read before admission
+	seen   context.Context // with what the observers added
+	ctx    requestContext  // the handler's
+	req    http.Request    // the handler's
+	early  earlyBody
 }
 
 // ServeHTTP serves one request within the server's limits.
@@ -100,33 +104,35 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := &exchange{server: s}
 	x.w = responseWriter{ResponseWriter: w, exchange: x}
-	x.state.server, x.state.criticality = s, limit.ParseCriticality(r.Header.Get(HeaderCriticality))
+	x.state.server, x.state.criticality = s, limit.ParseCriticality(first(r.Header, HeaderCriticality))
 	x.state.rated = r.Header[HeaderCriticality] != nil
 	x.state.place.limiter, x.state.place.criticality = s.limiter, x.state.criticality
 	x.info = Request{Request: r, Start: time.Now(), Criticality: x.state.criticality}
-	x.ctx = r.Context()
+	x.seen = r.Context()
 	s.active.Add(1)
 	defer s.active.Add(-1)
 	for _, o := range s.cfg.observers {
-		x.ctx = o.StartRequest(x.ctx, &x.info)
+		x.seen = o.StartRequest(x.seen, &x.info)
 	}
 	defer x.end()
 	defer x.w.letGo()
-	x.serve(context.WithValue(x.ctx, requestStateKey{}, &x.state), r)
+	x.ctx.Context, x.ctx.state = x.seen, &x.state
+	defer x.ctx.end()
+	x.serve(r)
 }
 
 // serve adopts the deadline, admits and calls the handler.
-func (x *exchange) serve(ctx context.Context, r *http.Request) {
+func (x *exchange) serve(r *http.Request) {
 	if d, ok := CallerTimeout(r.Header); ok {
 		if d <= 0 {
 			x.refuse(r, expired)
 			return
 		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d)
-		defer cancel()
+		x.ctx.bound(x.info.Start.Add(d))
 	}
-	r = r.WithContext(ctx)
+	ctx := &x.ctx
+	x.req = *r.WithContext(ctx) // the copy that it makes does not leave the stack
+	r = &x.req
 	if !x.readBody(r) {
 		return
 	}
@@ -174,44 +180,49 @@ func outOfTime(ctx context.Context) bool {
 	return ok && !time.Now().Before(d)
 }
 
-// earlyBody is the size up to which a request's body is read before the
+// earlyBytes is the size up to which a request's body is read before the
 // request takes one of the limited places, so that slow senders hold none.
-const earlyBody = 64 << 10
+const earlyBytes = 64 << 10
 
 // readBody bounds the body and, if it is small, reads it. It reports whether
 // to go on.
 func (x *exchange) readBody(r *http.Request) bool {
-	early := r.ContentLength > 0 && r.ContentLength <= earlyBody
+	early := r.ContentLength > 0 && r.ContentLength <= earlyBytes
 	if r.ContentLength != 0 && !early {
 		r.Body = slowBody{r.Body, &x.state.place}
 	}
 	bound := x.server.cfg.settings.BodyBytes
-	if bound > 0 {
-		if r.ContentLength > bound {
-			x.w.Header().Set("Connection", "close")
-			WriteProblem(&x.w, r, Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is larger than %d bytes", bound)})
-			return false
-		}
+	switch {
+	case bound > 0 && r.ContentLength > bound:
+		x.w.Header().Set("Connection", "close")
+		WriteProblem(&x.w, r, Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is larger than %d bytes", bound)})
+		return false
+	case early:
+		return x.readEarly(r)
+	case bound > 0 && r.Body != nil && r.Body != http.NoBody:
 		x.state.body = r.Body
 		r.Body = http.MaxBytesReader(x.w.ResponseWriter, r.Body, bound)
 	}
-	if !early {
-		return true
-	}
-	x.body = make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(r.Body, x.body); err != nil {
+	return true
+}
+
+// readEarly reads the body and puts what it has read in its place.
+func (x *exchange) readEarly(r *http.Request) bool {
+	data := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, data); err != nil {
 		x.w.Header().Set("Connection", "close")
 		WriteProblem(&x.w, r, Problem{Status: http.StatusBadRequest, Detail: "the body could not be read to its end"})
 		return false
 	}
-	r.Body = &earlyReader{Reader: bytes.NewReader(x.body), Closer: r.Body}
-	x.state.body = nil
+	x.early.Reset(data)
+	x.early.Closer = r.Body
+	r.Body = &x.early
 	return true
 }
 
-// earlyReader is a body that has been read already.
-type earlyReader struct {
-	*bytes.Reader
+// earlyBody is a body that has been read already.
+type earlyBody struct {
+	bytes.Reader
 	io.Closer
 }
 
@@ -303,6 +314,6 @@ func (x *exchange) end() {
 		x.info.Status = http.StatusOK // net/http sends it for a handler that writes nothing
 	}
 	for i := range x.server.cfg.observers {
-		x.server.cfg.observers[len(x.server.cfg.observers)-1-i].EndRequest(x.ctx, &x.info)
+		x.server.cfg.observers[len(x.server.cfg.observers)-1-i].EndRequest(x.seen, &x.info)
 	}
 }
