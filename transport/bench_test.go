@@ -81,8 +81,10 @@ func BenchmarkCall(b *testing.B) {
 
 // BenchmarkRatio compares a call through gabion with one through bare net/http.
 // The two run in turns of a few milliseconds, so that whatever else the machine
-// does meets both. It reports the median over the turns of what a call takes
-// (x-bare), and how many allocations more it makes, on both sides (+allocs/op).
+// does meets both. It reports the medians over the turns of the time
+// that a call takes (x-bare) and of the processor time, which a busy machine
+// falsifies less (x-cpu), and how many allocations more a call makes
+// (+allocs/op), on both sides together.
 func BenchmarkRatio(b *testing.B) {
 	for _, kind := range []callKind{gabionCalls, tracedCalls} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
@@ -106,30 +108,41 @@ func compare(b *testing.B, kind callKind, method string, concurrent int) {
 	warmUp(b, bare)
 	warmUp(b, full)
 	b.ResetTimer()
-	var ratios []float64
-	var more uint64
-	made := 0
-	for ; made < b.N; made += turn {
-		short, fewer := measure(b, bare, concurrent)
-		long, many := measure(b, full, concurrent)
-		ratios = append(ratios, float64(long)/float64(short))
-		more += many - fewer
+	var times, cpus []float64
+	var more, made float64
+	for ; made < float64(b.N); made += turn {
+		less := measure(b, bare, concurrent)
+		much := measure(b, full, concurrent)
+		times = append(times, float64(much.took)/float64(less.took))
+		cpus = append(cpus, float64(much.cpu)/float64(less.cpu))
+		more += much.allocs - less.allocs
 	}
-	slices.Sort(ratios)
-	b.ReportMetric(ratios[len(ratios)/2], "x-bare")
-	b.ReportMetric(float64(int64(more))/float64(made), "+allocs/op")
+	b.ReportMetric(median(times), "x-bare")
+	b.ReportMetric(median(cpus), "x-cpu")
+	b.ReportMetric(more/made, "+allocs/op")
 }
 
-// measure makes a turn of calls and returns how long it took and what it
-// allocated.
-func measure(b *testing.B, call func() error, concurrent int) (time.Duration, uint64) {
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// cost is what a turn of calls takes.
+type cost struct {
+	took, cpu time.Duration
+	allocs    float64
+}
+
+// measure makes a turn of calls.
+func measure(b *testing.B, call func() error, concurrent int) cost {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	start := time.Now()
+	cpu, start := transport.CPUTime(), time.Now()
 	runCalls(b, call, concurrent, turn)
-	took := time.Since(start)
+	c := cost{took: time.Since(start), cpu: transport.CPUTime() - cpu}
 	runtime.ReadMemStats(&after)
-	return took, after.Mallocs - before.Mallocs
+	c.allocs = float64(after.Mallocs - before.Mallocs)
+	return c
 }
 
 // callOnce makes one call and reads the answer.

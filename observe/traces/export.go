@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -36,8 +37,18 @@ func (p *Provider) build(c config, res *resource.Resource) {
 		opts = append(opts, sdktrace.WithSpanProcessor(p.batch))
 	}
 	p.sdk = sdktrace.NewTracerProvider(opts...)
+	p.loyal = isLoyal(c.sampler)
 	p.tracers = p.sdk
 	p.stop = p.sdk.Shutdown
+}
+
+// isLoyal reports whether a sampler records nothing below a span that was not
+// sampled. A sampler tells no more of itself than its description.
+func isLoyal(s sdktrace.Sampler) bool {
+	d := s.Description()
+	return strings.HasPrefix(d, "ParentBased{") &&
+		strings.HasSuffix(d, ",remoteParentNotSampled:AlwaysOffSampler,"+
+			"localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}")
 }
 
 // shutdownUnused shuts down an exporter that was given and is not used.

@@ -40,6 +40,8 @@ type Provider struct {
 	tracers    trace.TracerProvider
 	propagator propagation.TextMapPropagator
 	untrusted  bool
+	w3c        bool // whether the propagator is the usual one
+	loyal      bool // whether what is below an unsampled span is not sampled either
 
 	sdk      *sdktrace.TracerProvider // nil if nothing is recorded
 	batch    *batcher                 // nil if nothing is exported
@@ -135,7 +137,7 @@ func New(service string, opts ...Option) (*Provider, error) {
 	if sampler != nil {
 		c.sampler = sampler
 	}
-	p := &Provider{propagator: bounded{prop}, untrusted: c.untrusted}
+	p := &Provider{propagator: bounded{prop}, untrusted: c.untrusted, w3c: isW3C(prop)}
 	p.build(c, resource)
 	return p, nil
 }
@@ -157,14 +159,27 @@ func (p *Provider) Propagator() propagation.TextMapPropagator { return p.propaga
 // not be gathered.
 func (p *Provider) Recording() bool { return p.sdk != nil }
 
+// Unsampled reports whether ctx is in the midst of a trace of which nothing is
+// recorded here, because it was decided so where the trace began. Then no span
+// need be started: nobody would see it, and that of ctx, on which nothing has an
+// effect, can stand for it.
+func (p *Provider) Unsampled(ctx context.Context) bool {
+	span := trace.SpanFromContext(ctx)
+	sc := span.SpanContext()
+	if !sc.IsValid() || span.IsRecording() {
+		return false
+	}
+	return p.sdk == nil || p.loyal && !sc.IsSampled()
+}
+
 // Incoming returns ctx with what the headers of a request say, and options for
 // the span of that request. From untrusted peers nothing is adopted: the
 // options start a new trace, which links to theirs.
 func (p *Provider) Incoming(ctx context.Context, h http.Header) (context.Context, []trace.SpanStartOption) {
 	if !p.untrusted {
-		return p.propagator.Extract(ctx, headers(h)), nil
+		return p.extract(ctx, h), nil
 	}
-	remote := trace.SpanContextFromContext(p.propagator.Extract(context.Background(), headers(h)))
+	remote := trace.SpanContextFromContext(p.extract(context.Background(), h))
 	opts := []trace.SpanStartOption{trace.WithNewRoot()}
 	if remote.IsValid() {
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: remote}))
@@ -175,7 +190,7 @@ func (p *Provider) Incoming(ctx context.Context, h http.Header) (context.Context
 // Outgoing writes the trace context and baggage of ctx into the headers of a
 // request.
 func (p *Provider) Outgoing(ctx context.Context, h http.Header) {
-	p.propagator.Inject(ctx, headers(h))
+	p.inject(ctx, h)
 }
 
 // Shutdown exports what is queued and ends the provider. It returns when ctx

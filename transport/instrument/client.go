@@ -54,7 +54,7 @@ func (c *client) handle(call *transport.Call) *metrics.Client {
 }
 
 func (c *client) StartCall(ctx context.Context, call *transport.Call) context.Context {
-	if c.tracer == nil {
+	if c.tracer == nil || c.traces.Unsampled(ctx) {
 		return ctx
 	}
 	ctx, span := c.tracer.Start(ctx, method(call.Method)+" "+call.Service)
@@ -125,23 +125,34 @@ func (c *client) StartAttempt(ctx context.Context, call *transport.Call, a *tran
 	if c.tracer == nil {
 		return ctx
 	}
-	ctx, span := c.tracer.Start(ctx, method(call.Method), trace.WithSpanKind(trace.SpanKindClient))
-	if span.IsRecording() {
-		span.SetAttributes(
-			attribute.String("http.request.method", method(call.Method)),
-			attribute.String("server.address", call.Service),
-			attribute.String("network.peer.address", a.Instance.Addr),
-			attribute.String("gabion.instance.id", a.Instance.ID),
-			attribute.String("gabion.attempt.kind", a.Kind.String()),
-		)
-		if a.N > 1 {
-			span.SetAttributes(attribute.Int("http.request.resend_count", a.N-1))
-		}
-		if a.Pick != nil {
-			span.AddEvent("gabion.pick", trace.WithAttributes(pick(a.Pick)...))
-		}
+	if !c.traces.Unsampled(ctx) {
+		ctx = c.startSpan(ctx, call, a)
 	}
 	c.traces.Outgoing(ctx, a.Header)
+	return ctx
+}
+
+// clientSpan is what spans of attempts are started with.
+var clientSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+
+func (c *client) startSpan(ctx context.Context, call *transport.Call, a *transport.Attempt) context.Context {
+	ctx, span := c.tracer.Start(ctx, method(call.Method), clientSpan...)
+	if !span.IsRecording() {
+		return ctx
+	}
+	span.SetAttributes(
+		attribute.String("http.request.method", method(call.Method)),
+		attribute.String("server.address", call.Service),
+		attribute.String("network.peer.address", a.Instance.Addr),
+		attribute.String("gabion.instance.id", a.Instance.ID),
+		attribute.String("gabion.attempt.kind", a.Kind.String()),
+	)
+	if a.N > 1 {
+		span.SetAttributes(attribute.Int("http.request.resend_count", a.N-1))
+	}
+	if a.Pick != nil {
+		span.AddEvent("gabion.pick", trace.WithAttributes(pick(a.Pick)...))
+	}
 	return ctx
 }
 

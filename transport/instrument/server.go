@@ -27,6 +27,9 @@ func Server(service string, m *metrics.Metrics, t *traces.Provider) transport.Se
 	return s
 }
 
+// serverSpan is what spans of servers are started with.
+var serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+
 type server struct {
 	metrics *metrics.Server
 	traces  *traces.Provider
@@ -41,7 +44,15 @@ func (s *server) StartRequest(ctx context.Context, q *transport.Request) context
 		return ctx
 	}
 	ctx, opts := s.traces.Incoming(ctx, q.Header)
-	ctx, span := s.tracer.Start(ctx, method(q.Method), append(opts, trace.WithSpanKind(trace.SpanKindServer))...)
+	if opts == nil {
+		if s.traces.Unsampled(ctx) {
+			return ctx
+		}
+		opts = serverSpan
+	} else {
+		opts = append(opts, serverSpan...)
+	}
+	ctx, span := s.tracer.Start(ctx, method(q.Method), opts...)
 	if span.IsRecording() {
 		span.SetAttributes(
 			attribute.String("http.request.method", method(q.Method)),
