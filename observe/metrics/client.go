@@ -85,7 +85,7 @@ const (
 type Client struct {
 	service   string // as given: Forget may free its label
 	m         *Metrics
-	durations children[clientKey, prometheus.Observer]
+	durations children[clientKey, *durations]
 	attempts  children[attemptKey, prometheus.Counter]
 	exhausted children[struct{}, prometheus.Counter]
 	rejected  children[rejectKey, prometheus.Counter]
@@ -120,7 +120,7 @@ func (m *Metrics) Client(service string) *Client {
 
 func newClient(m *Metrics, service string) *Client {
 	c := &Client{service: service, m: m}
-	c.durations = children[clientKey, prometheus.Observer]{epoch: &m.epoch, mu: &m.mu, resolve: c.duration}
+	c.durations = children[clientKey, *durations]{epoch: &m.epoch, mu: &m.mu, resolve: c.duration}
 	c.attempts = children[attemptKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.attempt}
 	c.exhausted = children[struct{}, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.budget}
 	c.rejected = children[rejectKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.rejection}
@@ -130,12 +130,12 @@ func newClient(m *Metrics, service string) *Client {
 
 func (c *Client) label() string { return c.m.services.label(c.service) }
 
-func (c *Client) duration(k clientKey) prometheus.Observer {
+func (c *Client) duration(k clientKey) *durations {
 	code := codeLabel(k.status)
 	if k.errType == "" && k.status >= 400 {
 		k.errType = code // as the OpenTelemetry conventions have it
 	}
-	return c.m.clientDuration.WithLabelValues(k.method, code, c.label(), k.errType)
+	return newDurations(c.m.clientDuration.WithLabelValues(k.method, code, c.label(), k.errType))
 }
 
 func (c *Client) attempt(k attemptKey) prometheus.Counter {
@@ -163,13 +163,13 @@ func (c *Client) Request(method string, status int, errType string, d time.Durat
 }
 
 // RequestExemplar is like [Client.Request] and, if ctx carries a sampled span,
-// attaches its trace id as an exemplar, which costs allocations. Exemplars are
-// shown in the OpenMetrics format only.
+// attaches its trace id as an exemplar, once a second for each bucket: it costs
+// allocations. Exemplars are shown in the OpenMetrics format only.
 func (c *Client) RequestExemplar(ctx context.Context, method string, status int, errType string, d time.Duration) {
-	observe(ctx, c.observer(method, status, errType), d)
+	c.observer(method, status, errType).observe(ctx, d)
 }
 
-func (c *Client) observer(method string, status int, errType string) prometheus.Observer {
+func (c *Client) observer(method string, status int, errType string) *durations {
 	return c.durations.get(clientKey{
 		method: methodLabel(method), errType: c.m.errorTypes.label(errType), status: statusCode(status),
 	})

@@ -209,3 +209,35 @@ func TestCountersBeginAtZero(t *testing.T) {
 		}
 	}
 }
+
+// A bucket keeps its exemplar for a second; what is slow shows its own at once.
+func TestExemplarsAreRare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, reg := newMetrics(t)
+		c := m.Client("pricing")
+		call := func(id byte, took time.Duration) {
+			c.RequestExemplar(trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+				TraceID: trace.TraceID{id}, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled,
+			})), "GET", 200, "", took)
+		}
+		shown := func(ids ...string) {
+			t.Helper()
+			text := scrape(t, reg, "application/openmetrics-text;version=1.0.0")
+			if got := strings.Count(text, "trace_id="); got != len(ids) {
+				t.Errorf("%d exemplars, want %d", got, len(ids))
+			}
+			for _, id := range ids {
+				if !strings.Contains(text, `{trace_id="`+id) {
+					t.Errorf("no exemplar %s", id)
+				}
+			}
+		}
+		call(0xa1, time.Millisecond)
+		call(0xa2, time.Millisecond)
+		call(0xb1, time.Minute)
+		shown("a1", "b1")
+		time.Sleep(time.Second)
+		call(0xa3, time.Millisecond)
+		shown("a3", "b1")
+	})
+}

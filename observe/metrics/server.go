@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // Server counts what one service serves. Its methods may be called at the same
@@ -14,7 +13,7 @@ type Server struct {
 	m         *Metrics
 	label     string
 	routes    *vocabulary
-	durations children[serverKey, prometheus.Observer]
+	durations children[serverKey, *durations]
 	active    children[string, prometheus.Gauge]
 	rejected  children[rejectKey, prometheus.Counter]
 }
@@ -37,14 +36,14 @@ func (m *Metrics) Server(service string) *Server {
 
 func newServer(m *Metrics, label string) *Server {
 	s := &Server{m: m, label: label, routes: newVocabulary(m.maxRoutes, Unmatched, Other)}
-	s.durations = children[serverKey, prometheus.Observer]{epoch: &m.still, mu: &m.mu, resolve: s.duration}
+	s.durations = children[serverKey, *durations]{epoch: &m.still, mu: &m.mu, resolve: s.duration}
 	s.active = children[string, prometheus.Gauge]{epoch: &m.still, mu: &m.mu, resolve: s.gauge}
 	s.rejected = children[rejectKey, prometheus.Counter]{epoch: &m.still, mu: &m.mu, resolve: s.rejection}
 	return s
 }
 
-func (s *Server) duration(k serverKey) prometheus.Observer {
-	return s.m.serverDuration.WithLabelValues(k.method, codeLabel(k.status), k.route, s.label)
+func (s *Server) duration(k serverKey) *durations {
+	return newDurations(s.m.serverDuration.WithLabelValues(k.method, codeLabel(k.status), k.route, s.label))
 }
 
 func (s *Server) gauge(method string) prometheus.Gauge {
@@ -68,12 +67,12 @@ func (s *Server) End(method, route string, status int, d time.Duration) {
 }
 
 // EndExemplar is like [Server.End] and, if ctx carries a sampled span, attaches
-// its trace id as an exemplar, which costs allocations.
+// its trace id as an exemplar, as [Client.RequestExemplar] does.
 func (s *Server) EndExemplar(ctx context.Context, method, route string, status int, d time.Duration) {
-	observe(ctx, s.end(method, route, status), d)
+	s.end(method, route, status).observe(ctx, d)
 }
 
-func (s *Server) end(method, route string, status int) prometheus.Observer {
+func (s *Server) end(method, route string, status int) *durations {
 	method = methodLabel(method)
 	s.active.get(method).Dec()
 	return s.durations.get(serverKey{method: method, route: s.routes.label(route), status: statusCode(status)})
@@ -84,16 +83,3 @@ func (s *Server) end(method, route string, status int) prometheus.Observer {
 func (s *Server) Rejected(reason Reason, criticality string) {
 	s.rejected.get(rejectKey{s.m.reasons.label(string(reason)), criticalityLabel(criticality)}).Inc()
 }
-
-// observe records d, with the trace id of ctx if its span is sampled.
-func observe(ctx context.Context, o prometheus.Observer, d time.Duration) {
-	span := trace.SpanContextFromContext(ctx)
-	exemplar, ok := o.(prometheus.ExemplarObserver)
-	if !ok || !span.IsSampled() || !span.HasTraceID() {
-		o.Observe(seconds(d))
-		return
-	}
-	exemplar.ObserveWithExemplar(seconds(d), prometheus.Labels{"trace_id": span.TraceID().String()})
-}
-
-func seconds(d time.Duration) float64 { return max(d, 0).Seconds() }
