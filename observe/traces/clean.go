@@ -13,9 +13,10 @@ import (
 // cleanSpans returns spans without secrets. It runs on the way to the exporter,
 // where it delays nobody.
 func cleanSpans(spans []sdktrace.ReadOnlySpan) []sdktrace.ReadOnlySpan {
-	clean := make([]sdktrace.ReadOnlySpan, len(spans))
+	clean, memory := make([]sdktrace.ReadOnlySpan, len(spans)), make([]cleanSpan, len(spans))
 	for i, s := range spans {
-		clean[i] = cleanSpan{s}
+		memory[i].ReadOnlySpan = s
+		clean[i] = &memory[i]
 	}
 	return clean
 }
@@ -24,22 +25,22 @@ func cleanSpans(spans []sdktrace.ReadOnlySpan) []sdktrace.ReadOnlySpan {
 type cleanSpan struct{ sdktrace.ReadOnlySpan }
 
 // Name implements [sdktrace.ReadOnlySpan].
-func (s cleanSpan) Name() string { return validUTF8(redact.Text(s.ReadOnlySpan.Name())) }
+func (s *cleanSpan) Name() string { return validUTF8(redact.Text(s.ReadOnlySpan.Name())) }
 
 // Status implements [sdktrace.ReadOnlySpan].
-func (s cleanSpan) Status() sdktrace.Status {
+func (s *cleanSpan) Status() sdktrace.Status {
 	st := s.ReadOnlySpan.Status()
 	st.Description = validUTF8(redact.Text(st.Description))
 	return st
 }
 
 // Attributes implements [sdktrace.ReadOnlySpan].
-func (s cleanSpan) Attributes() []attribute.KeyValue {
+func (s *cleanSpan) Attributes() []attribute.KeyValue {
 	return cleanAttributes(s.ReadOnlySpan.Attributes())
 }
 
 // Events implements [sdktrace.ReadOnlySpan].
-func (s cleanSpan) Events() []sdktrace.Event {
+func (s *cleanSpan) Events() []sdktrace.Event {
 	events := slices.Clone(s.ReadOnlySpan.Events())
 	for i := range events {
 		events[i].Name = validUTF8(redact.Text(events[i].Name))
@@ -49,7 +50,7 @@ func (s cleanSpan) Events() []sdktrace.Event {
 }
 
 // Links implements [sdktrace.ReadOnlySpan].
-func (s cleanSpan) Links() []sdktrace.Link {
+func (s *cleanSpan) Links() []sdktrace.Link {
 	links := slices.Clone(s.ReadOnlySpan.Links())
 	for i := range links {
 		links[i].Attributes = cleanAttributes(links[i].Attributes)

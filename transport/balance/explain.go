@@ -173,12 +173,17 @@ func (b *Balancer) explain(c *Call, v *view, g *group, now int64, e *Endpoint) {
 	if x.at == nil {
 		x.at = home.set
 	}
-	x.places, x.group = indices(x.at), indices(home.set)
+	x.places = indices(x.at)
+	x.group = x.places
+	if x.at != home.set {
+		x.group = indices(home.set)
+	}
 	if home.zones != nil {
 		if i := slices.Index(home.zones.sets, x.at); i >= 0 {
 			x.Zone = home.zones.names[i]
 		}
 	}
+	x.Compared = slices.Grow(x.Compared, len(x.compared))
 	for _, seen := range x.compared {
 		x.Compared = append(x.Compared, x.candidate(seen, v, now, c.Tried))
 	}

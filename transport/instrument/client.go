@@ -58,13 +58,7 @@ func (c *client) StartCall(ctx context.Context, call *transport.Call) context.Co
 		return ctx
 	}
 	ctx, span := c.tracer.Start(ctx, method(call.Method)+" "+call.Service)
-	if span.IsRecording() {
-		call.Explain = span.SpanContext().IsSampled()
-		span.SetAttributes(
-			attribute.String("http.request.method", method(call.Method)),
-			attribute.String("server.address", call.Service),
-		)
-	}
+	call.Explain = span.IsRecording() && span.SpanContext().IsSampled()
 	return ctx
 }
 
@@ -77,8 +71,11 @@ func (c *client) EndCall(ctx context.Context, call *transport.Call) {
 	}
 	span := trace.SpanFromContext(ctx)
 	if span.IsRecording() {
-		span.SetAttributes(attribute.Int("gabion.attempts", call.Attempts))
-		describe(span, call.Status, call.Err, call.Outcome)
+		describe(span, call.Status, call.Err, call.Outcome, append(make([]attribute.KeyValue, 0, 5),
+			attribute.String("http.request.method", method(call.Method)),
+			attribute.String("server.address", call.Service),
+			attribute.Int("gabion.attempts", call.Attempts),
+		))
 	}
 	span.End()
 }
@@ -137,20 +134,7 @@ var clientSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient
 
 func (c *client) startSpan(ctx context.Context, call *transport.Call, a *transport.Attempt) context.Context {
 	ctx, span := c.tracer.Start(ctx, method(call.Method), clientSpan...)
-	if !span.IsRecording() {
-		return ctx
-	}
-	span.SetAttributes(
-		attribute.String("http.request.method", method(call.Method)),
-		attribute.String("server.address", call.Service),
-		attribute.String("network.peer.address", a.Instance.Addr),
-		attribute.String("gabion.instance.id", a.Instance.ID),
-		attribute.String("gabion.attempt.kind", a.Kind.String()),
-	)
-	if a.N > 1 {
-		span.SetAttributes(attribute.Int("http.request.resend_count", a.N-1))
-	}
-	if a.Pick != nil {
+	if a.Pick != nil && span.IsRecording() {
 		span.AddEvent("gabion.pick", trace.WithAttributes(pick(a.Pick)...))
 	}
 	return ctx
@@ -165,9 +149,24 @@ func (c *client) EndAttempt(ctx context.Context, call *transport.Call, a *transp
 	}
 	span := trace.SpanFromContext(ctx)
 	if span.IsRecording() {
-		describe(span, a.Status, a.Err, a.Outcome)
+		describe(span, a.Status, a.Err, a.Outcome, attributes(call, a))
 	}
 	span.End()
+}
+
+// attributes returns those of an attempt's span, with room for two more.
+func attributes(call *transport.Call, a *transport.Attempt) []attribute.KeyValue {
+	attrs := append(make([]attribute.KeyValue, 0, 8),
+		attribute.String("http.request.method", method(call.Method)),
+		attribute.String("server.address", call.Service),
+		attribute.String("network.peer.address", a.Instance.Addr),
+		attribute.String("gabion.instance.id", a.Instance.ID),
+		attribute.String("gabion.attempt.kind", a.Kind.String()),
+	)
+	if a.N > 1 {
+		attrs = append(attrs, attribute.Int("http.request.resend_count", a.N-1))
+	}
+	return attrs
 }
 
 // Shadow counts what came of a request that was sent a second time.
@@ -211,20 +210,22 @@ func (c *client) StartService(s transport.ServiceState) func() {
 	}
 }
 
-// describe puts on a span how it ended.
-func describe(span trace.Span, status int, err error, o transport.Outcome) {
+// describe puts attrs on a span, and how it ended. All attributes are set at
+// once, at the end: each time costs the SDK an allocation or two.
+func describe(span trace.Span, status int, err error, o transport.Outcome, attrs []attribute.KeyValue) {
 	if status != 0 {
-		span.SetAttributes(attribute.Int("http.response.status_code", status))
+		attrs = append(attrs, attribute.Int("http.response.status_code", status))
 	}
 	switch {
 	case err != nil:
 		kind := errorType(err, o)
-		span.SetAttributes(attribute.String("error.type", kind))
+		attrs = append(attrs, attribute.String("error.type", kind))
 		span.SetStatus(codes.Error, kind) // the text of an error may hold what no trace should
 	case status >= 400:
-		span.SetAttributes(attribute.String("error.type", strconv.Itoa(status)))
+		attrs = append(attrs, attribute.String("error.type", strconv.Itoa(status)))
 		span.SetStatus(codes.Error, "")
 	}
+	span.SetAttributes(attrs...)
 }
 
 // errorType is a word of few for why a call failed, empty if it did not.

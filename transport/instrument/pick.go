@@ -3,7 +3,6 @@ package instrument
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -13,10 +12,10 @@ import (
 
 // pick describes why an attempt goes where it goes.
 func pick(x *balance.Explanation) []attribute.KeyValue {
-	attrs := []attribute.KeyValue{
+	attrs := append(make([]attribute.KeyValue, 0, 7),
 		attribute.String("gabion.pick.policy", x.Policy),
 		attribute.String("gabion.pick.reason", string(x.Reason)),
-	}
+	)
 	if x.Part != "" {
 		attrs = append(attrs, attribute.String("gabion.pick.part", x.Part))
 	}
@@ -26,11 +25,11 @@ func pick(x *balance.Explanation) []attribute.KeyValue {
 	if x.Panic {
 		attrs = append(attrs, attribute.Bool("gabion.pick.panic", true))
 	}
-	var compared []string
-	for i := range x.Compared {
-		compared = append(compared, candidate(&x.Compared[i]))
-	}
-	if compared != nil {
+	if len(x.Compared) > 0 {
+		compared := make([]string, len(x.Compared))
+		for i := range x.Compared {
+			compared[i] = candidate(&x.Compared[i])
+		}
 		attrs = append(attrs, attribute.StringSlice("gabion.pick.compared", compared))
 	}
 	var excluded []string
@@ -47,31 +46,23 @@ func pick(x *balance.Explanation) []attribute.KeyValue {
 // candidate is one line about an endpoint: what counts for its cost, as far as
 // it is not nothing.
 func candidate(c *balance.Candidate) string {
-	var b strings.Builder
-	b.WriteString(c.Instance.ID)
-	add := func(name, value string) {
-		b.WriteByte(' ')
-		b.WriteString(name)
-		b.WriteByte('=')
-		b.WriteString(value)
-	}
-	number := func(f float64) string { return strconv.FormatFloat(f, 'g', 4, 64) }
-	add("cost", number(c.Cost))
-	add("in_flight", strconv.Itoa(c.InFlight))
+	b := append(make([]byte, 0, 128), c.Instance.ID...)
+	b = strconv.AppendFloat(append(b, " cost="...), c.Cost, 'g', 4, 64)
+	b = strconv.AppendInt(append(b, " in_flight="...), int64(c.InFlight), 10)
 	if c.Latency > 0 {
-		add("latency", c.Latency.Round(time.Microsecond).String())
+		b = append(append(b, " latency="...), c.Latency.Round(time.Microsecond).String()...)
 	}
 	if c.Stalled > 0 {
-		add("stalled", c.Stalled.Round(time.Microsecond).String())
+		b = append(append(b, " stalled="...), c.Stalled.Round(time.Microsecond).String()...)
 	}
 	if c.Failing > 0 {
-		add("failing", number(c.Failing))
+		b = strconv.AppendFloat(append(b, " failing="...), c.Failing, 'g', 4, 64)
 	}
 	if c.Reported >= 0 {
-		add("reported", strconv.Itoa(c.Reported))
+		b = strconv.AppendInt(append(b, " reported="...), int64(c.Reported), 10)
 	}
 	if c.SlowStart < 1 {
-		add("slow_start", number(c.SlowStart))
+		b = strconv.AppendFloat(append(b, " slow_start="...), c.SlowStart, 'g', 4, 64)
 	}
-	return b.String()
+	return string(b)
 }

@@ -52,15 +52,7 @@ func (s *server) StartRequest(ctx context.Context, q *transport.Request) context
 	} else {
 		opts = append(opts, serverSpan...)
 	}
-	ctx, span := s.tracer.Start(ctx, method(q.Method), opts...)
-	if span.IsRecording() {
-		span.SetAttributes(
-			attribute.String("http.request.method", method(q.Method)),
-			attribute.String("url.path", q.URL.Path),
-			attribute.String("url.scheme", scheme(q.Request)),
-			attribute.String("client.address", q.RemoteAddr),
-		)
-	}
+	ctx, _ = s.tracer.Start(ctx, method(q.Method), opts...)
 	return ctx
 }
 
@@ -82,14 +74,21 @@ func (s *server) EndRequest(ctx context.Context, q *transport.Request) {
 }
 
 func (s *server) describe(span trace.Span, q *transport.Request) {
-	span.SetAttributes(attribute.Int("http.response.status_code", q.Status))
+	attrs := append(make([]attribute.KeyValue, 0, 7),
+		attribute.String("http.request.method", method(q.Method)),
+		attribute.String("url.path", q.URL.Path),
+		attribute.String("url.scheme", scheme(q.Request)),
+		attribute.String("client.address", q.RemoteAddr),
+		attribute.Int("http.response.status_code", q.Status),
+	)
 	if q.Route != "" {
 		span.SetName(spanName(q))
-		span.SetAttributes(attribute.String("http.route", q.Route))
+		attrs = append(attrs, attribute.String("http.route", q.Route))
 	}
 	if q.Shed != "" {
-		span.SetAttributes(attribute.String("gabion.shed", q.Shed))
+		attrs = append(attrs, attribute.String("gabion.shed", q.Shed))
 	}
+	span.SetAttributes(attrs...)
 	if q.Status >= 500 { // by convention, 4xx is no error of a server
 		span.SetStatus(codes.Error, http.StatusText(q.Status))
 	}
