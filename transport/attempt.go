@@ -91,9 +91,6 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 	a := &attempt{call: k, endpoint: e, instance: e.Instance()}
 	k.last = a
 	now := k.want.Now
-	if kind == First {
-		k.firstSent = now
-	}
 	deadline := k.attemptDeadline(now)
 	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Pick: k.want.Explain, Start: now, Header: a.header(k.deadline.Sub(now))}
 	ctx := k.ctx

@@ -41,8 +41,6 @@ type call struct {
 	sent       bool // a server can have seen some of the request
 	held       bool // a permit and a place in the bulkhead, until the end
 	hedged     bool // there has been a hedge
-	overtook   bool // and it was faster than an attempt that was under way
-	firstSent  time.Time
 	info       Call
 	ended      atomic.Bool
 }

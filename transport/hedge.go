@@ -46,15 +46,11 @@ func (k *call) mayHedge(a *attempt) (retry.Delays, bool) {
 	return late, ok && a.info.Start.Add(late.First+minAttempt).Before(k.deadline)
 }
 
-// measure tells the hedger how long the call's first attempt took, or had taken
-// when a won.
+// measure tells the hedger how long a took, which has succeeded or is being
+// overtaken, if it is the call's first attempt.
 func (k *call) measure(a *attempt) {
-	h := k.rules.hedger
-	switch {
-	case h == nil || a.info.Kind == Retry:
-	case a.info.Kind == Hedge && !k.overtook: // it replaced one that had failed
-	default:
-		h.Record(time.Since(k.firstSent))
+	if h := k.rules.hedger; h != nil && a.info.Kind == First {
+		h.Record(time.Since(a.info.Start))
 	}
 }
 
@@ -125,7 +121,8 @@ func (r *race) arrived(a *attempt) *attempt {
 		r.call.last = a
 		return a
 	case a.won():
-		r.call.last, r.call.overtook = a, a.info.Kind == Hedge
+		r.call.last = a
+		r.call.measure(other)
 		return a
 	default:
 		a.discard()
