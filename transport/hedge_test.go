@@ -189,7 +189,7 @@ func TestHedge(t *testing.T) {
 			kinds: []string{"first failure", "hedge failure", "retry success"},
 		},
 		"only one hedge": {
-			policy: transport.Policy{Retry: retry.Policy{Attempts: 5}},
+			instances: 6, policy: transport.Policy{Retry: retry.Policy{Attempts: 5}},
 			first: fail(20*time.Millisecond, 503), second: fail(20*time.Millisecond, 503), third: after(200 * time.Millisecond),
 			kinds: []string{"first failure", "hedge failure", "retry success"},
 		},
