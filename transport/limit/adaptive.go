@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -28,6 +29,7 @@ const overloadWait = 50 * time.Millisecond
 // Adaptive bounds the requests a server works on at once and finds the bound
 // itself: see [NewAdaptive].
 type Adaptive struct {
+	seed      maphash.Seed // of clients' hashes: nobody outside can tell who meets whom
 	queueCap  int
 	queueWait time.Duration
 
@@ -47,7 +49,7 @@ func NewAdaptive(s Settings) (*Adaptive, error) {
 	}
 	s = s.WithDefaults()
 	return &Adaptive{
-		queueCap: max(0, s.Queue), queueWait: s.QueueWait,
+		seed: maphash.MakeSeed(), queueCap: max(0, s.Queue), queueWait: s.QueueWait,
 		ctl: newController(s),
 	}, nil
 }
@@ -70,10 +72,24 @@ type Ticket struct {
 // A refusal is a [*ShedError]. If ctx has ended, or ends before it is this
 // request's turn, its reason is [ReasonExpired] and it unwraps to ctx's error.
 func (a *Adaptive) Acquire(ctx context.Context, c Criticality) (Ticket, error) {
+	return a.AcquireFrom(ctx, c, "")
+}
+
+// AcquireFrom is [Adaptive.Acquire] for a request of the named client. Among
+// requests of one class that wait, clients take turns; what was said of the
+// order of waiting requests then holds for those of one client, and in an
+// overload a client for whom nobody waited yet comes first. When the queue is
+// full, one of the client for whom most wait is refused. So a client gets what it
+// asks for, or as many places as any other, however much others send; within a
+// class, that is, and as long as there is a queue.
+//
+// A name is what tells clients apart and must not be theirs to choose: with many
+// names a client has many turns. Those without a name take one turn.
+func (a *Adaptive) AcquireFrom(ctx context.Context, c Criticality, client string) (Ticket, error) {
 	if err := ctx.Err(); err != nil {
 		return Ticket{}, ended(err)
 	}
-	t, w, refused := a.enter(c, nil)
+	t, w, refused := a.enter(c, client, nil)
 	switch {
 	case refused != nil:
 		return Ticket{}, refused
@@ -85,7 +101,7 @@ func (a *Adaptive) Acquire(ctx context.Context, c Criticality) (Ticket, error) {
 
 // enter takes a place, queues the request, or says why not. told is as in
 // [Adaptive.Enter]; without it the waiter gets a channel.
-func (a *Adaptive) enter(c Criticality, told func(Ticket, error)) (Ticket, *Waiter, *ShedError) {
+func (a *Adaptive) enter(c Criticality, client string, told func(Ticket, error)) (Ticket, *Waiter, *ShedError) {
 	now := time.Now()
 	a.mu.Lock()
 	if a.inflight < a.ctl.limit() {
@@ -95,7 +111,7 @@ func (a *Adaptive) enter(c Criticality, told func(Ticket, error)) (Ticket, *Wait
 		return Ticket{limiter: a, start: now}, nil, nil
 	}
 	a.ctl.full()
-	w, victim, refused := a.enqueue(now, c.class(), told)
+	w, victim, refused := a.enqueue(now, a.key(c, client), told)
 	a.mu.Unlock()
 	if victim != nil {
 		victim.tell(errPreempted)
@@ -103,27 +119,36 @@ func (a *Adaptive) enter(c Criticality, told func(Ticket, error)) (Ticket, *Wait
 	return Ticket{}, w, refused
 }
 
+// key says whose turn a request waits for.
+func (a *Adaptive) key(c Criticality, client string) turnKey {
+	key := turnKey{class: c.class()}
+	if client != "" {
+		key.client = max(maphash.String(a.seed, client), 1)
+	}
+	return key
+}
+
 // enqueue queues a request, in the place of a victim if need be, or says why
 // not. The victim is to be told.
-func (a *Adaptive) enqueue(now time.Time, class int, told func(Ticket, error)) (w, victim *Waiter, refused *ShedError) {
+func (a *Adaptive) enqueue(now time.Time, key turnKey, told func(Ticket, error)) (w, victim *Waiter, refused *ShedError) {
 	patience, overload := a.queueWait, a.overloaded(now)
 	if overload {
 		patience = min(patience, overloadWait)
 	}
 	if a.queue.len >= a.queueCap {
-		if victim = a.queue.victim(class, overload); victim == nil {
+		if victim = a.queue.victim(key, overload); victim == nil {
 			return nil, nil, errQueueFull
 		}
 		a.queue.remove(victim)
 	}
-	w = &Waiter{limiter: a, class: class, patience: patience, told: told}
+	w = &Waiter{limiter: a, patience: patience, told: told}
 	if told == nil {
 		w.done = make(chan *ShedError, 1)
 	}
 	if a.queue.len == 0 {
 		a.standing = now
 	}
-	a.queue.push(w)
+	a.queue.push(w, key, overload)
 	return w, victim, nil
 }
 

@@ -6,10 +6,9 @@ import "time"
 // without a goroutine that does: see [Adaptive.Enter].
 type Waiter struct {
 	limiter    *Adaptive
-	prev, next *Waiter // in the list of its class, while queued; next in a chain after
-	class      int
+	turn       *turn   // in which it waits, while queued
+	prev, next *Waiter // in that turn, while queued; next in a chain after
 	patience   time.Duration
-	queued     bool
 
 	// How to tell: one of the two.
 	told func(Ticket, error)
@@ -27,7 +26,13 @@ type Waiter struct {
 // request out of the queue after [Waiter.Patience], or earlier if nobody waits
 // for its answer any more.
 func (a *Adaptive) Enter(c Criticality, told func(Ticket, error)) (Ticket, *Waiter, error) {
-	t, w, refused := a.enter(c, told)
+	return a.EnterFrom(c, "", told)
+}
+
+// EnterFrom is Enter for a request of the named client, as in
+// [Adaptive.AcquireFrom].
+func (a *Adaptive) EnterFrom(c Criticality, client string, told func(Ticket, error)) (Ticket, *Waiter, error) {
+	t, w, refused := a.enter(c, client, told)
 	if refused != nil {
 		return Ticket{}, nil, refused
 	}
