@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -38,6 +39,7 @@ type Client struct {
 	mu       sync.Mutex
 	closed   bool
 	peers    peerWatch
+	live     livePolicies
 	ctx      context.Context // ends with Close
 	cancel   context.CancelCauseFunc
 	wg       sync.WaitGroup
@@ -65,6 +67,7 @@ type clientConfig struct {
 	hashKeys   map[string]func(*http.Request) string
 	fallbacks  map[string]FallbackFunc
 	everything FallbackFunc
+	log        *slog.Logger
 	rand       rand.Source // nil for the runtime's
 	seed       uint64      // from rand, if it is not nil
 }
@@ -184,32 +187,26 @@ func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 	cfg := clientConfig{
 		policies: map[string]Policy{}, locals: map[string]*local{}, fallbacks: map[string]FallbackFunc{},
 		hashKeys: map[string]func(*http.Request) string{}, pickers: map[string]func(rand.Source) balance.Picker{},
+		log:     slog.New(slog.DiscardHandler),
 		connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
 		dial: (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
 	}
 	for _, o := range opts {
 		o.apply(&cfg)
 	}
-	var errs []error
-	custom := slices.Sorted(maps.Keys(cfg.pickers))
-	if err := cfg.policy.Validate(custom...); err != nil {
-		errs = append(errs, fmt.Errorf("transport: default policy: %w", err))
-	}
-	for name, p := range cfg.policies {
-		if err := p.Validate(custom...); err != nil {
-			errs = append(errs, fmt.Errorf("transport: policy of %q: %w", name, err))
-		}
-	}
+	policies := Policies{Default: cfg.policy, Services: cfg.policies}
+	err := policies.Validate(slices.Sorted(maps.Keys(cfg.pickers))...)
 	if r == nil {
-		errs = append(errs, errors.New("transport: no resolver"))
+		err = errors.Join(err, errors.New("transport: no resolver"))
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if cfg.rand != nil {
 		cfg.seed = cfg.rand.Uint64()
 	}
 	c := &Client{cfg: cfg, observer: cfg.observers}
+	c.live.set.Store(&policySet{layers: []policyLayer{{FromCode, policies}}, changed: time.Now(), source: FromCode})
 	if len(cfg.observers) == 1 {
 		c.observer = cfg.observers[0]
 	}
@@ -301,15 +298,6 @@ func (c *Client) Services() []ServiceState {
 		all = append(all, s.state())
 	}
 	return all
-}
-
-// PolicyFor returns the policy in force for service, as it was set:
-// [Policy.WithDefaults] fills in the rest.
-func (c *Client) PolicyFor(service string) Policy {
-	if p, ok := c.cfg.policies[service]; ok {
-		return p
-	}
-	return c.cfg.policy
 }
 
 // CloseIdleConnections closes connections that carry no request.
