@@ -22,6 +22,7 @@ const minAttempt = 5 * time.Millisecond
 // call is one call on its way.
 type call struct {
 	svc      *service
+	plan     *plan
 	rules    *rules
 	req      *http.Request
 	ctx      context.Context // the caller's, with what the observer added
@@ -40,6 +41,7 @@ type call struct {
 	busy       bool // the answer is that the request was shed
 	sent       bool // a server can have seen some of the request
 	held       bool // a permit and a place in the bulkhead, until the end
+	throttled  bool // by the throttle and not by the circuit
 	hedged     bool // there has been a hedge
 	info       Call
 	ended      atomic.Bool
@@ -75,8 +77,9 @@ func classify(err error) breaker.Outcome {
 // none will come.
 func startCall(s *service, req *http.Request) (*http.Response, error) {
 	now := time.Now()
-	r := s.plan.Load().rulesFor(req)
-	k := &call{svc: s, rules: r, req: req, ctx: req.Context(), deadline: now.Add(r.timeout)}
+	p := s.plan.Load()
+	r := p.rulesFor(req)
+	k := &call{svc: s, plan: p, rules: r, req: req, ctx: req.Context(), deadline: now.Add(r.timeout)}
 	k.body.req = req
 	k.idempotent = r.idempotent || retry.Idempotent(req.Method, req.Header)
 	k.info = Call{Service: s.name, Route: r.pattern, Method: req.Method, Request: req, Start: now}
@@ -141,33 +144,61 @@ func (k *call) admit() error {
 	if err := k.ctx.Err(); err != nil {
 		return err
 	}
-	s := k.svc
 	if err := k.takePlace(); err != nil {
 		return err
 	}
-	permit, err := s.breaker.Allow(k.req.Context())
-	if err != nil {
+	if err := k.guard(); err != nil {
 		k.leavePlace()
 		k.noRetryAbove()
 		return err
 	}
-	k.permit, k.held = permit, true
+	k.held = true
 	if h := k.rules.hedger; h != nil {
 		h.Began()
 	}
 	return nil
 }
 
+// guard asks the service's throttle, where that is on, or else its circuit.
+func (k *call) guard() (err error) {
+	s := k.svc
+	if k.throttled = k.plan.policy.Throttle.On; !k.throttled {
+		k.permit, err = s.breaker.Allow(k.req.Context())
+		return err
+	}
+	if !s.throttle.Allow(s.rand) {
+		return s.throttle.Err()
+	}
+	return nil
+}
+
+// judged tells the throttle or the circuit how the call ended.
+func (k *call) judged(err error, o Outcome) {
+	verdict := k.verdict(err, o)
+	if !k.throttled {
+		k.permit.Done(verdict)
+		return
+	}
+	switch classify(verdict) {
+	case breaker.Success:
+		k.svc.throttle.Done(k.info.Status != http.StatusTooManyRequests)
+	case breaker.Failure, breaker.Busy:
+		k.svc.throttle.Done(false)
+	}
+}
+
 // takePlace takes a place in the service's bulkhead and, if the route has one,
 // in the route's.
 func (k *call) takePlace() error {
+	c := k.rank()
+	k.info.Criticality = c
 	b := k.svc.bulkhead
-	if !b.TryAcquire() {
-		return fmt.Errorf("%w (limit %d)", ErrBulkheadFull, b.Max())
+	if !b.TryAcquireFor(c) {
+		return &bulkheadError{max: b.MaxFor(c)}
 	}
-	if r := k.rules.bulkhead; r != nil && !r.TryAcquire() {
+	if r := k.rules.bulkhead; r != nil && !r.TryAcquireFor(c) {
 		b.Release()
-		return fmt.Errorf("%w (limit %d of route %q)", ErrBulkheadFull, r.Max(), k.rules.pattern)
+		return &bulkheadError{max: r.MaxFor(c), route: k.rules.pattern}
 	}
 	return nil
 }
@@ -373,7 +404,7 @@ func (k *call) end(err error, o Outcome) {
 		k.body.first.close() // if the server answered without reading it, nobody else does
 	}
 	if k.held {
-		k.permit.Done(k.verdict(err, o))
+		k.judged(err, o)
 		k.leavePlace()
 	}
 	if obs := k.svc.client.observer; obs != nil {
@@ -397,6 +428,17 @@ func (k *call) verdict(err error, o Outcome) error {
 	default:
 		return err
 	}
+}
+
+// rank returns how much the call matters.
+func (k *call) rank() limit.Criticality {
+	if c, ok := k.criticality(); ok {
+		return c
+	}
+	if v := k.req.Header[HeaderCriticality]; len(v) > 0 {
+		return limit.ParseCriticality(v[0])
+	}
+	return limit.Critical
 }
 
 // criticality returns what the call's header must say, and whether it must say

@@ -11,7 +11,8 @@ import (
 )
 
 // Questions that callers ask of an error with errors.Is. A refusal by the
-// service's circuit breaker matches breaker.ErrOpen.
+// service's circuit breaker matches breaker.ErrOpen, one by its throttle
+// limit.ErrThrottled.
 var (
 	// ErrNoInstances: the registry knows no instance of the service that may
 	// be called.
@@ -29,6 +30,21 @@ var (
 	// ErrBodyTooLarge: the response body is larger than the policy allows.
 	ErrBodyTooLarge = errors.New("response body too large")
 )
+
+// bulkheadError is a call for which there was no place.
+type bulkheadError struct {
+	max   int
+	route string // empty for the service's bulkhead
+}
+
+func (e *bulkheadError) Error() string {
+	if e.route == "" {
+		return fmt.Sprintf("%v (limit %d)", ErrBulkheadFull, e.max)
+	}
+	return fmt.Sprintf("%v (limit %d of route %q)", ErrBulkheadFull, e.max, e.route)
+}
+
+func (e *bulkheadError) Is(target error) bool { return target == ErrBulkheadFull }
 
 // timeoutError is a net.Error that matches context.DeadlineExceeded.
 type timeoutError string

@@ -44,6 +44,7 @@ type ServiceState struct {
 	Name     string
 	Breaker  *breaker.Breaker
 	Balancer *balance.Balancer
+	Throttle *limit.Throttle
 	Bulkhead *limit.Bulkhead
 	Budget   *retry.Budget
 }
@@ -69,6 +70,8 @@ type Call struct {
 	Duration time.Duration
 	// Status is that of the response; zero if there was none.
 	Status int
+	// Criticality is what the call's places were taken for.
+	Criticality limit.Criticality
 	// Err is why there is no response, or why its body ended early.
 	Err      error
 	Outcome  Outcome

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,10 +9,12 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/limit"
 )
@@ -89,4 +92,90 @@ func TestSlowSendersOfAnyFraming(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where calls are throttled they are held back in proportion to what the
+// service refuses, the circuit stays out of it, and all is well again soon after
+// the service is.
+func TestThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		var down atomic.Bool
+		f.start("pricing", "a:1", func(w http.ResponseWriter, _ *http.Request) {
+			if down.Load() {
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		})
+		c := f.client(transport.WithPolicy(transport.Policy{Throttle: limit.ThrottlePolicy{On: true}}))
+		second := func() (sent, throttled int) {
+			before := f.hit("a:1")
+			for range 100 {
+				_, _, err := get(t.Context(), c, "http://pricing/")
+				switch {
+				case errors.Is(err, limit.ErrThrottled):
+					throttled++
+					if !transport.Unavailable(err) {
+						t.Errorf("%v: want an error that a fallback answers", err)
+					}
+				case err != nil:
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			return f.hit("a:1") - before, throttled
+		}
+		if sent, throttled := second(); sent != 100 || throttled != 0 {
+			t.Errorf("healthy: %d sent, %d throttled", sent, throttled)
+		}
+		down.Store(true)
+		for range 60 {
+			second()
+		}
+		if sent, _ := second(); sent < 1 || sent > 10 {
+			t.Errorf("after a minute of refusals %d of 100 calls are sent, want a few", sent)
+		}
+		if s := c.Services()[0].Breaker.State(); s != breaker.Closed {
+			t.Errorf("the circuit is %v, want it closed", s)
+		}
+		down.Store(false)
+		for range 30 {
+			second()
+		}
+		if sent, _ := second(); sent != 100 {
+			t.Errorf("half a minute after the last refusal %d of 100 calls are sent", sent)
+		}
+		idle(t, c)
+	})
+}
+
+// Calls that matter less leave places to those that matter more.
+func TestBulkheadByCriticality(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("pricing", "a:1", after(time.Second))
+		c := f.client(transport.WithPolicy(transport.Policy{Limit: limit.Policy{MaxInflight: 4}}))
+		results := make(chan error, 10)
+		call := func(ctx context.Context, header map[string]string) {
+			go func() {
+				_, _, err := do(ctx, c, "GET", "http://pricing/", "", header)
+				results <- err
+			}()
+			synctest.Wait()
+		}
+		low := transport.WithCriticality(t.Context(), limit.Sheddable)
+		call(low, nil)
+		call(t.Context(), map[string]string{transport.HeaderCriticality: "sheddable"})
+		call(low, nil)
+		if err := <-results; !errors.Is(err, transport.ErrBulkheadFull) || !strings.Contains(err.Error(), "limit 2") {
+			t.Errorf("error %v, want that half of the places are not for it", err)
+		}
+		call(t.Context(), nil)
+		call(t.Context(), nil)
+		for range 4 {
+			if err := <-results; err != nil {
+				t.Errorf("a call within its share: %v", err)
+			}
+		}
+		idle(t, c)
+	})
 }

@@ -107,9 +107,10 @@ func (r *rules) setBulkhead(p limit.Policy) {
 	case p.MaxInflight == 0:
 		r.bulkhead = nil
 	case r.bulkhead != nil:
-		r.bulkhead.SetMax(p.MaxInflight)
+		r.bulkhead.Update(p)
 	default:
 		r.bulkhead = limit.NewBulkhead(p.MaxInflight)
+		r.bulkhead.Update(p)
 	}
 }
 

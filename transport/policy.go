@@ -40,6 +40,9 @@ type Policy struct {
 	Hedge retry.Hedge
 	// Breaker says when to stop calling the service as a whole.
 	Breaker breaker.Settings
+	// Throttle, where it is on, takes the place of the circuit breaker: calls
+	// are held back in proportion to what the service refuses, never all.
+	Throttle limit.ThrottlePolicy
 	// Balance says which instance gets a call.
 	Balance balance.Policy
 	// Limit bounds the calls in flight.
@@ -52,15 +55,16 @@ type Policy struct {
 
 // policyJSON is Policy as it is written down.
 type policyJSON struct {
-	Timeout        duration.Duration `json:"timeout,omitzero"`
-	AttemptTimeout duration.Duration `json:"attempt_timeout,omitzero"`
-	ResponseBytes  int64             `json:"response_bytes,omitzero"`
-	Retry          retry.Policy      `json:"retry,omitzero"`
-	Hedge          retry.Hedge       `json:"hedge,omitzero"`
-	Breaker        breaker.Settings  `json:"breaker,omitzero"`
-	Balance        balance.Policy    `json:"balance,omitzero"`
-	Limit          limit.Policy      `json:"limit,omitzero"`
-	Routes         map[string]Route  `json:"routes,omitempty"`
+	Timeout        duration.Duration    `json:"timeout,omitzero"`
+	AttemptTimeout duration.Duration    `json:"attempt_timeout,omitzero"`
+	ResponseBytes  int64                `json:"response_bytes,omitzero"`
+	Retry          retry.Policy         `json:"retry,omitzero"`
+	Hedge          retry.Hedge          `json:"hedge,omitzero"`
+	Breaker        breaker.Settings     `json:"breaker,omitzero"`
+	Throttle       limit.ThrottlePolicy `json:"throttle,omitzero"`
+	Balance        balance.Policy       `json:"balance,omitzero"`
+	Limit          limit.Policy         `json:"limit,omitzero"`
+	Routes         map[string]Route     `json:"routes,omitempty"`
 }
 
 func (p Policy) json() policyJSON {
@@ -68,7 +72,7 @@ func (p Policy) json() policyJSON {
 		Timeout:        duration.Duration(p.Timeout),
 		AttemptTimeout: duration.Duration(p.AttemptTimeout),
 		ResponseBytes:  p.ResponseBytes,
-		Retry:          p.Retry, Hedge: p.Hedge, Breaker: p.Breaker, Balance: p.Balance, Limit: p.Limit,
+		Retry:          p.Retry, Hedge: p.Hedge, Breaker: p.Breaker, Throttle: p.Throttle, Balance: p.Balance, Limit: p.Limit,
 		Routes: p.Routes,
 	}
 }
@@ -89,7 +93,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 	*p = Policy{
 		Timeout: time.Duration(j.Timeout), AttemptTimeout: time.Duration(j.AttemptTimeout),
 		ResponseBytes: j.ResponseBytes,
-		Retry:         j.Retry, Hedge: j.Hedge, Breaker: j.Breaker, Balance: j.Balance, Limit: j.Limit,
+		Retry:         j.Retry, Hedge: j.Hedge, Breaker: j.Breaker, Throttle: j.Throttle, Balance: j.Balance, Limit: j.Limit,
 		Routes: j.Routes,
 	}
 	return nil
@@ -104,7 +108,10 @@ func (p Policy) WithDefaults() Policy {
 		p.Hedge = p.Hedge.WithDefaults()
 	}
 	p.Balance = p.Balance.WithDefaults()
-	p.Limit.MaxInflight = p.Limit.Max()
+	p.Limit = p.Limit.WithDefaults()
+	if p.Throttle.On {
+		p.Throttle = p.Throttle.WithDefaults()
+	}
 	return p
 }
 
@@ -117,7 +124,7 @@ func (p Policy) Validate(custom ...string) error {
 	if call != nil { // what is wrong with the service is not said again for each route
 		base = Policy{Routes: p.Routes}
 	}
-	return errors.Join(call, p.Breaker.Validate(), p.Balance.Validate(custom...), p.Limit.Validate(), base.validateRoutes())
+	return errors.Join(call, p.Breaker.Validate(), p.Throttle.Validate(), p.Balance.Validate(custom...), p.Limit.Validate(), base.validateRoutes())
 }
 
 // validateCall checks what can differ from route to route.

@@ -28,6 +28,7 @@ type service struct {
 	plan     atomic.Pointer[plan]
 	breaker  *breaker.Breaker
 	balancer *balance.Balancer
+	throttle *limit.Throttle
 	bulkhead *limit.Bulkhead
 	budget   *retry.Budget
 	hashKey  func(*http.Request) string // nil if calls have none of their own
@@ -71,7 +72,7 @@ func newService(c *Client, key serviceKey) (*service, error) {
 		return nil, err
 	}
 	s.plan.Store(p)
-	var err1, err2, err3 error
+	var err1, err2, err3, err4 error
 	s.breaker, err1 = breaker.New(s.name, breaker.WithSettings(policy.Breaker), breaker.WithClassifier(classify),
 		breaker.WithRand(c.randFor(key, "breaker")))
 	s.prober.init(s)
@@ -87,11 +88,13 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	}
 	s.balancer, err2 = balance.New(policy.Balance, opts...)
 	s.budget, err3 = retry.NewBudget(policy.Retry.Budget)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	s.throttle, err4 = limit.NewThrottle(policy.Throttle)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	c.introduce(s.balancer)
-	s.bulkhead = limit.NewBulkhead(policy.Limit.Max())
+	s.bulkhead = limit.NewBulkhead(0)
+	s.bulkhead.Update(policy.Limit)
 	s.conns.init(s)
 	if !outside {
 		var err error
@@ -154,7 +157,7 @@ func withPort(key serviceKey) string {
 }
 
 func (s *service) state() ServiceState {
-	return ServiceState{Name: s.name, Breaker: s.breaker, Balancer: s.balancer, Bulkhead: s.bulkhead, Budget: s.budget}
+	return ServiceState{Name: s.name, Breaker: s.breaker, Balancer: s.balancer, Throttle: s.throttle, Bulkhead: s.bulkhead, Budget: s.budget}
 }
 
 func (s *service) follow() {

@@ -73,6 +73,7 @@ type Reason string
 const (
 	ReasonBulkhead     Reason = "bulkhead"      // too many calls in flight to one service
 	ReasonBreaker      Reason = "breaker"       // the circuit is open
+	ReasonThrottle     Reason = "throttle"      // calls are held back as the service refuses most
 	ReasonConcurrency  Reason = "concurrency"   // the adaptive limit is reached
 	ReasonQueueFull    Reason = "queue_full"    // no place to wait
 	ReasonQueueTimeout Reason = "queue_timeout" // waited too long

@@ -91,7 +91,7 @@ func (c *client) count(ctx context.Context, call *transport.Call) {
 	}
 	h.Attempt(attemptOutcome(call.Outcome), metrics.First)
 	if reason, limited := rejection(call.Err); limited {
-		h.Rejected(reason, criticality(ctx, call))
+		h.Rejected(reason, call.Criticality.String())
 	}
 }
 
@@ -102,20 +102,11 @@ func rejection(err error) (metrics.Reason, bool) {
 		return metrics.ReasonBulkhead, true
 	case errors.Is(err, breaker.ErrOpen):
 		return metrics.ReasonBreaker, true
+	case errors.Is(err, limit.ErrThrottled):
+		return metrics.ReasonThrottle, true
 	default:
 		return "", false
 	}
-}
-
-func criticality(ctx context.Context, call *transport.Call) string {
-	if v := call.Request.Header.Get(transport.HeaderCriticality); v != "" {
-		return limit.ParseCriticality(v).String()
-	}
-	c, ok := transport.CriticalityOf(ctx)
-	if !ok {
-		c = limit.Critical
-	}
-	return c.String()
 }
 
 func (c *client) StartAttempt(ctx context.Context, call *transport.Call, a *transport.Attempt) context.Context {
@@ -235,6 +226,8 @@ func errorType(err error, o transport.Outcome) string {
 		return ""
 	case errors.Is(err, breaker.ErrOpen):
 		return "breaker_open"
+	case errors.Is(err, limit.ErrThrottled):
+		return "throttled"
 	case errors.Is(err, transport.ErrBulkheadFull):
 		return "bulkhead_full"
 	case errors.Is(err, transport.ErrNoInstances):

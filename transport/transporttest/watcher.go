@@ -13,6 +13,7 @@ import (
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/limit"
 	"github.com/gabion-go/gabion/transport/transporttest/report"
 )
 
@@ -144,7 +145,7 @@ func class(err error) string {
 
 func isRejected(err error) bool {
 	return slices.ContainsFunc([]error{
-		breaker.ErrOpen, transport.ErrBulkheadFull, transport.ErrNoInstances, transport.ErrClosed,
+		breaker.ErrOpen, limit.ErrThrottled, transport.ErrBulkheadFull, transport.ErrNoInstances, transport.ErrClosed,
 	}, func(target error) bool { return errors.Is(err, target) })
 }
 
