@@ -25,17 +25,25 @@ const drainBytes = 64 << 10
 // drainTime is the longest that such reading may take.
 const drainTime = 50 * time.Millisecond
 
-// attempt is one try of a call on one endpoint.
+// attempt is one try of a call on one endpoint. What goes out and what the
+// caller gets in the end is part of it, so that all of it is one allocation; and
+// that of a call's first attempt is the call's.
 type attempt struct {
 	call     *call
 	endpoint *balance.Endpoint
-	ctx      context.Context
+	ctx      attemptContext
 	cancel   context.CancelCauseFunc
-	timer    *time.Timer
-	limit    error       // why the timer cancels
+	alarm    *alarm
+	limit    error       // why the alarm cancels
 	wrote    atomic.Bool // something of the request went out
 	info     Attempt
 	instance discovery.Instance
+
+	out    http.Request
+	url    url.URL
+	values [3]string // memory of the header's values
+	trace  httptrace.ClientTrace
+	body   responseBody // if onBody
 
 	pool      *pool // nil before it is sent
 	resp      *http.Response
@@ -45,6 +53,7 @@ type attempt struct {
 	shed      bool          // refused before any work
 	elsewhere bool          // a server further down failed, and retries were made there
 	final     bool          // an error that the policy does not think worth another attempt
+	onBody    bool          // the response is the caller's, whose body has not ended
 	answered  bool          // the balancer knows how long the answer took
 	rest      time.Duration // what Retry-After asked for
 	ended     atomic.Bool
@@ -52,13 +61,14 @@ type attempt struct {
 	crash     any  // the value of the panic
 }
 
-// deadlineCtx is a context that ends by cancellation and tells when.
-type deadlineCtx struct {
-	context.Context
-	deadline time.Time
+// attemptContext is a context that ends by cancellation and tells when.
+type attemptContext struct {
+	context.Context // nil before the attempt has begun
+	deadline        time.Time
 }
 
-func (c deadlineCtx) Deadline() (time.Time, bool) { return c.deadline, true }
+// Deadline implements [context.Context].
+func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // attempt picks an endpoint and tries it. The error is that nobody could be
 // tried; everything else is in the attempt.
@@ -77,7 +87,7 @@ func (k *call) attempt() (*attempt, error) {
 	if late, ok := k.mayHedge(a); ok {
 		return k.race(a, late), nil
 	}
-	out := a.request(k.body.next(a.ctx))
+	out := a.request(k.body.next(&a.ctx))
 	a.roundTrip(out)
 	a.received()
 	return a, nil
@@ -88,7 +98,11 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 	k.info.Resolved = true
 	k.want.Tried = append(k.want.Tried, e)
 	k.n++
-	a := &attempt{call: k, endpoint: e, instance: e.Instance()}
+	a := &k.first
+	if k.n > 1 {
+		a = new(attempt)
+	}
+	a.call, a.endpoint, a.instance = k, e, e.Instance()
 	k.last = a
 	now := k.want.Now
 	deadline := k.attemptDeadline(now)
@@ -97,30 +111,38 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 	if o := k.svc.client.observer; o != nil {
 		ctx = o.StartAttempt(ctx, &k.info, &a.info)
 	}
-	a.start(ctx, deadline)
+	a.start(ctx, now, deadline)
 	return a
 }
 
-// start gives the attempt its context, which the timer cancels unless the
+// start gives the attempt its context, which the alarm cancels unless the
 // response's header is there before.
-func (a *attempt) start(ctx context.Context, deadline time.Time) {
-	ctx, a.cancel = context.WithCancelCause(ctx)
-	a.ctx = deadlineCtx{ctx, a.call.deadline}
+func (a *attempt) start(ctx context.Context, now, deadline time.Time) {
+	a.ctx.deadline = a.call.deadline
+	a.ctx.Context, a.cancel = context.WithCancelCause(ctx)
 	a.limit = ErrAttemptTimeout
 	if !deadline.Before(a.call.deadline) {
 		a.limit = ErrTimeout
 	}
-	cancel, cause := a.cancel, a.limit
-	a.timer = time.AfterFunc(time.Until(deadline), func() { cancel(cause) })
+	a.alarm = a.call.svc.client.alarms.take(a, deadline.Sub(now))
 }
 
-// headerIn stops the timer. It reports false if the attempt's time was up
+// timeUp runs when the alarm rings.
+func (a *attempt) timeUp() {
+	if a.onBody {
+		a.body.expire()
+	} else {
+		a.cancel(a.limit)
+	}
+}
+
+// headerIn stops the alarm. It reports false if the attempt's time was up
 // already.
 func (a *attempt) headerIn() bool {
-	if a.timer.Stop() {
+	if a.alarm.stop() {
 		return true
 	}
-	a.cancel(a.limit) // the timer's own call may not have come yet
+	a.cancel(a.limit) // the alarm's own call may not have come yet
 	return false
 }
 
@@ -131,33 +153,40 @@ func (a *attempt) headerIn() bool {
 // the call, so nothing is said of its time.
 func (a *attempt) header(left time.Duration) http.Header {
 	k := a.call
-	h := maps.Clone(k.req.Header)
-	if h == nil {
-		h = make(http.Header, 4)
-	}
+	h := make(http.Header, len(k.req.Header)+5) // a trace's and a little more
+	maps.Copy(h, k.req.Header)
 	if h["Upgrade"] == nil {
-		h[HeaderTimeout] = []string{strconv.FormatInt(max(1, left.Milliseconds()), 10)}
+		h[HeaderTimeout] = a.value(0, k.rules.millis(max(1, left.Milliseconds())))
 	} else {
 		delete(h, HeaderTimeout)
 	}
-	h[HeaderAttempt] = []string{strconv.Itoa(k.n)}
+	h[HeaderAttempt] = a.value(1, strconv.Itoa(k.n))
 	if c, ok := k.criticality(); ok {
-		h[HeaderCriticality] = []string{c.String()}
+		h[HeaderCriticality] = a.value(2, c.String())
 	}
 	return h
+}
+
+// value returns v as the value of a header.
+func (a *attempt) value(i int, v string) []string {
+	a.values[i] = v
+	return a.values[i : i+1 : i+1]
 }
 
 // request returns what goes out, with this body.
 func (a *attempt) request(body io.ReadCloser) *http.Request {
 	k := a.call
-	out := k.req.WithContext(a.traced())
-	out.URL = a.target()
+	a.out = *k.req.WithContext(a.traced()) // the copy that it makes does not leave the stack
+	out := &a.out
+	a.url = *k.req.URL
+	a.url.Host = a.instance.Addr
+	out.URL = &a.url
 	if out.Host == "" {
 		out.Host = k.svc.host
 	}
 	out.Header = a.info.Header
 	out.Body, out.GetBody = body, k.body.rewind(k.idempotent)
-	a.pool = k.svc.conns.acquire(a.endpoint)
+	a.pool = k.svc.conns.acquire(a.endpoint, k.want.Now)
 	return out
 }
 
@@ -167,7 +196,7 @@ func (a *attempt) roundTrip(out *http.Request) {
 	a.resp, a.err = a.pool.RoundTrip(out) //nolint:bodyclose // the call's end closes it
 	if a.err == nil && !a.headerIn() {
 		discard(a.resp.Body)
-		a.resp, a.err = nil, context.Cause(a.ctx)
+		a.resp, a.err = nil, context.Cause(&a.ctx)
 	}
 }
 
@@ -184,8 +213,8 @@ func (a *attempt) reported() {
 	if a.resp == nil {
 		return
 	}
-	if l, ok := parseLoad(a.resp.Header.Get(HeaderLoad)); ok {
-		if l.RIF > 0 && a.resp.Header.Get(HeaderShed) == "" {
+	if l, ok := parseLoad(first(a.resp.Header, HeaderLoad)); ok {
+		if l.RIF > 0 && first(a.resp.Header, HeaderShed) == "" {
 			l.RIF-- // it is this one, which is answered
 		}
 		a.endpoint.Report(l)
@@ -198,20 +227,13 @@ func (a *attempt) reported() {
 // it has sent the header, so there the first field counts, before any is sent.
 func (a *attempt) traced() context.Context {
 	if a.call.idempotent {
-		return a.ctx
+		return &a.ctx
 	}
-	trace := &httptrace.ClientTrace{WroteHeaders: func() { a.wrote.Store(true) }}
+	a.trace.WroteHeaders = func() { a.wrote.Store(true) }
 	if a.call.svc.mayHTTP2() {
-		trace.WroteHeaderField = func(string, []string) { a.wrote.Store(true) }
+		a.trace.WroteHeaderField = func(string, []string) { a.wrote.Store(true) }
 	}
-	return httptrace.WithClientTrace(a.ctx, trace)
-}
-
-// target is the request's URL with the endpoint's address as its host.
-func (a *attempt) target() *url.URL {
-	u := *a.call.req.URL
-	u.Host = a.instance.Addr
-	return &u
+	return httptrace.WithClientTrace(&a.ctx, &a.trace)
 }
 
 // judge sorts the result and decides whether another attempt may follow.
@@ -223,7 +245,7 @@ func (a *attempt) judge() {
 	p := &a.call.rules.retry
 	status := a.resp.StatusCode
 	a.info.Status = status
-	a.shed = status == http.StatusServiceUnavailable && a.resp.Header.Get(HeaderShed) != ""
+	a.shed = status == http.StatusServiceUnavailable && first(a.resp.Header, HeaderShed) != ""
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		a.rest, _ = retry.ParseRetryAfter(a.resp.Header.Get("Retry-After"), time.Now())
 		a.rest = min(a.rest, p.RetryAfterCap())
@@ -243,7 +265,7 @@ func (a *attempt) judge() {
 	if status == http.StatusTooManyRequests {
 		again = again && a.rest > 0 // told when, or not at all
 	}
-	a.elsewhere = status >= 500 && a.resp.Header.Get(HeaderNoRetry) != ""
+	a.elsewhere = status >= 500 && first(a.resp.Header, HeaderNoRetry) != ""
 	a.final = status >= 500 && !again
 	a.retryable = again && !a.elsewhere && (a.shed || a.call.idempotent)
 }
@@ -274,7 +296,7 @@ func (a *attempt) judgeError() {
 func (a *attempt) cause(err error) error {
 	switch {
 	case a.ctx.Err() != nil:
-		return context.Cause(a.ctx)
+		return context.Cause(&a.ctx)
 	case !time.Now().Before(a.call.deadline):
 		return ErrTimeout
 	default:
@@ -313,15 +335,14 @@ func connectError(err error) bool {
 
 // end records the attempt, once: for the balancer and the observer. err is how
 // the response body ended, if there was a response.
-func (a *attempt) end(err error) {
+func (a *attempt) end(now time.Time, err error) {
 	if !a.ended.CompareAndSwap(false, true) {
 		return
 	}
-	if a.timer != nil { // nil if StartAttempt panicked
-		a.timer.Stop()
+	if a.alarm != nil { // nil if StartAttempt panicked
+		a.call.svc.client.alarms.give(a.alarm)
 		a.cancel(context.Canceled)
 	}
-	now := time.Now()
 	a.info.Duration = now.Sub(a.info.Start)
 	a.info.Err, a.info.Outcome = err, a.outcome
 	if a.pool != nil {
@@ -329,16 +350,16 @@ func (a *attempt) end(err error) {
 	}
 	a.endpoint.Done(a.result(now))
 	a.call.svc.conns.settle(a.endpoint)
-	if o := a.call.svc.client.observer; o != nil && a.ctx != nil {
-		o.EndAttempt(a.ctx, &a.call.info, &a.info)
+	if o := a.call.svc.client.observer; o != nil && a.ctx.Context != nil {
+		o.EndAttempt(&a.ctx, &a.call.info, &a.info)
 	}
 }
 
 // answer tells the balancer that the answer has begun: how long the body goes on
 // says nothing of how fast the endpoint is.
-func (a *attempt) answer() {
+func (a *attempt) answer(now time.Time) {
 	a.answered = true
-	a.endpoint.Answered(time.Since(a.info.Start))
+	a.endpoint.Answered(now.Sub(a.info.Start))
 }
 
 // result is what the balancer learns.
@@ -366,7 +387,7 @@ func (a *attempt) discard() {
 	if a.resp != nil {
 		discard(a.resp.Body)
 	}
-	a.end(a.err)
+	a.end(time.Now(), a.err)
 }
 
 // discard reads a little of body for a little while, so that its connection can

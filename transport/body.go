@@ -196,8 +196,9 @@ type writableBody struct {
 	io.Writer
 }
 
-func newResponseBody(a *attempt) io.ReadCloser {
-	b := &responseBody{attempt: a, rc: a.resp.Body}
+func newResponseBody(a *attempt, now time.Time) io.ReadCloser {
+	b := &a.body
+	b.attempt, b.rc = a, a.resp.Body
 	if a.resp.Body == http.NoBody {
 		b.end(nil)
 		return http.NoBody
@@ -205,8 +206,8 @@ func newResponseBody(a *attempt) io.ReadCloser {
 	if w, ok := a.resp.Body.(io.Writer); ok {
 		return writableBody{b, w} // the connection is the caller's now, without limit
 	}
-	a.timer = time.AfterFunc(time.Hour, b.expire) // not before a.timer is set
-	a.timer.Reset(time.Until(a.call.deadline))
+	a.onBody = true
+	a.alarm.start(a.call.deadline.Sub(now))
 	if (a.resp.ContentLength == 0 || a.call.req.Method == http.MethodHead) && b.empty() {
 		return http.NoBody
 	}
@@ -268,8 +269,9 @@ func (b *responseBody) end(err error) {
 		a.outcome = k.bodyOutcome(err)
 		err = &Error{Service: k.svc.name, Instance: a.instance.ID, Attempts: k.n, Sent: true, Err: err}
 	}
-	defer k.end(err, a.outcome) // whatever an observer does
-	a.end(err)
+	now := time.Now()
+	defer k.end(now, err, a.outcome) // whatever an observer does
+	a.end(now, err)
 }
 
 // bodyOutcome sorts an error of the response body.

@@ -33,6 +33,7 @@ type call struct {
 	space    [4]*balance.Endpoint // the first memory of want.Tried
 	query    url.Values           // nil before it is asked for; see attributes
 	n        int                  // attempts made
+	first    attempt
 	last     *attempt
 	shadow   *shadow // nil if there is none
 
@@ -127,14 +128,14 @@ func (k *call) unwind(returned *bool) {
 		return
 	}
 	err := errors.New("panic")
-	defer k.end(err, Cancelled)
+	defer func() { k.end(time.Now(), err, Cancelled) }()
 	k.body.close()
 	if a := k.last; a != nil {
 		a.outcome = Cancelled
 		if a.resp != nil {
 			_ = a.resp.Body.Close()
 		}
-		a.end(err)
+		a.end(time.Now(), err)
 	}
 }
 
@@ -235,23 +236,24 @@ func (k *call) attempts() (*http.Response, error) {
 func (k *call) deliver(a *attempt) (*http.Response, error) {
 	if a.err != nil {
 		k.giveUp(a)
-		a.end(a.err)
+		a.end(time.Now(), a.err)
 		k.body.close()
 		return nil, k.fail(a.err, a.outcome)
 	}
+	now := time.Now()
 	k.elsewhere, k.busy = a.elsewhere, a.shed
 	if a.resp.StatusCode >= 500 {
 		k.giveUp(a)
 	} else {
 		k.svc.budget.Success()
-		a.answer()
-		k.measure(a)
+		a.answer(now)
+		k.measure(a, now)
 	}
 	k.info.Status = a.resp.StatusCode
 	k.endShadow(a.resp.StatusCode)
 	k.nameSession(a)
 	a.resp.Request = k.req
-	a.resp.Body = newResponseBody(a)
+	a.resp.Body = newResponseBody(a, now)
 	return a.resp, nil
 }
 
@@ -386,18 +388,18 @@ func (k *call) fail(err error, o Outcome) error {
 	if k.last != nil {
 		e.Instance = k.last.instance.ID
 	}
-	k.end(e, o)
+	k.end(time.Now(), e, o)
 	return e
 }
 
 // end records the outcome of the whole call, once, and gives back what admit
 // took.
-func (k *call) end(err error, o Outcome) {
+func (k *call) end(now time.Time, err error, o Outcome) {
 	if !k.ended.CompareAndSwap(false, true) {
 		return
 	}
 	k.info.Attempts, k.info.Err, k.info.Outcome = k.n, err, o
-	k.info.Duration = time.Since(k.info.Start)
+	k.info.Duration = now.Sub(k.info.Start)
 	k.info.Resolved = k.svc.resolved.Load() // attempt has not run if nobody was found
 	k.endShadow(0)
 	if k.body.first != nil {
@@ -444,7 +446,7 @@ func (k *call) rank() limit.Criticality {
 // criticality returns what the call's header must say, and whether it must say
 // anything.
 func (k *call) criticality() (limit.Criticality, bool) {
-	if k.req.Header.Get(HeaderCriticality) != "" {
+	if first(k.req.Header, HeaderCriticality) != "" {
 		return 0, false
 	}
 	if c, ok := CriticalityOf(k.ctx); ok {

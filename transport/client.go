@@ -34,6 +34,7 @@ type Client struct {
 	dir      *discovery.Directory
 	ownsDir  bool
 	observer Observer
+	alarms   alarms
 
 	services atomic.Pointer[map[serviceKey]*service] // copied on write under mu
 	mu       sync.Mutex

@@ -23,12 +23,12 @@ type connSet struct {
 func (s *connSet) init(svc *service) { s.svc = svc }
 
 // acquire returns what carries a request to e. It must be released.
-func (s *connSet) acquire(e *balance.Endpoint) *pool {
+func (s *connSet) acquire(e *balance.Endpoint, now time.Time) *pool {
 	if c, ok := s.conns.Load(e); ok {
-		return c.(*conn).acquire()
+		return c.(*conn).acquire(now)
 	}
 	c, _ := s.conns.LoadOrStore(e, newConn(s.svc, e))
-	return c.(*conn).acquire()
+	return c.(*conn).acquire(now)
 }
 
 // drop retires the connections to an endpoint that has departed.
@@ -83,10 +83,10 @@ func newConn(s *service, e *balance.Endpoint) *conn {
 	return c
 }
 
-func (c *conn) acquire() *pool {
+func (c *conn) acquire(now time.Time) *pool {
 	c.mu.RLock()
 	p := c.pool
-	if c.expires.IsZero() || time.Now().Before(c.expires) {
+	if c.expires.IsZero() || now.Before(c.expires) {
 		p.users.Add(1)
 		c.mu.RUnlock()
 		return p

@@ -46,11 +46,11 @@ func (k *call) mayHedge(a *attempt) (retry.Delays, bool) {
 	return late, ok && a.info.Start.Add(late.First+minAttempt).Before(k.deadline)
 }
 
-// measure tells the hedger how long a took, which has succeeded or is being
-// overtaken, if it is the call's first attempt.
-func (k *call) measure(a *attempt) {
+// measure tells the hedger how long a took until now, when it has succeeded or
+// is being overtaken, if it is the call's first attempt.
+func (k *call) measure(a *attempt, now time.Time) {
 	if h := k.rules.hedger; h != nil && a.info.Kind == First {
-		h.Record(time.Since(a.info.Start))
+		h.Record(now.Sub(a.info.Start))
 	}
 }
 
@@ -67,7 +67,7 @@ type race struct {
 func (k *call) race(first *attempt, late retry.Delays) *attempt {
 	r := &race{call: k, done: make(chan *attempt, 2)}
 	defer r.cancel()
-	r.start(0, first, first.request(k.body.next(first.ctx)))
+	r.start(0, first, first.request(k.body.next(&first.ctx)))
 	moments := []time.Duration{late.First, late.Second}
 	timer := time.NewTimer(time.Until(first.info.Start.Add(late.First)))
 	defer timer.Stop()
@@ -122,7 +122,7 @@ func (r *race) arrived(a *attempt) *attempt {
 		return a
 	case a.won():
 		r.call.last = a
-		r.call.measure(other)
+		r.call.measure(other, time.Now())
 		return a
 	default:
 		a.discard()
@@ -158,7 +158,7 @@ func (r *race) cancel() {
 		if b.resp != nil {
 			_ = b.resp.Body.Close() // cancelled already: there is nothing to read
 		}
-		b.end(errOvertaken)
+		b.end(time.Now(), errOvertaken)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,8 @@ type plan struct {
 type rules struct {
 	pattern     string // empty for the service's own
 	timeout     time.Duration
+	usual       int64         // the milliseconds that a call mostly has left when it is sent
+	usualText   string        // the same as text
 	attempt     time.Duration // at most, for one
 	bytes       int64         // of a response; 0 is no limit
 	retry       retry.Policy
@@ -78,6 +81,8 @@ func newRules(pattern string, route Route, p Policy, before *rules) (*rules, err
 		retry: p.Retry, idempotent: route.Idempotent,
 		criticality: limit.ParseCriticality(route.Criticality), rated: route.Criticality != "",
 	}
+	r.usual = (r.timeout - 1).Milliseconds() // it is sent a moment after it began
+	r.usualText = strconv.FormatInt(r.usual, 10)
 	if before != nil {
 		r.bulkhead, r.hedger = before.bulkhead, before.hedger
 	}
@@ -88,6 +93,14 @@ func newRules(pattern string, route Route, p Policy, before *rules) (*rules, err
 		r.setBulkhead(route.Limit)
 	}
 	return r, nil
+}
+
+// millis returns n in decimal form.
+func (r *rules) millis(n int64) string {
+	if n == r.usual {
+		return r.usualText
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 func (r *rules) setHedge(h retry.Hedge) (err error) {

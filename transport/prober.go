@@ -77,7 +77,7 @@ func (p *prober) probe(e *balance.Endpoint) (reports bool) {
 		URL:    &url.URL{Scheme: scheme, Host: e.Addr(), Path: "*"},
 		Header: http.Header{HeaderAttempt: {"1"}},
 	}
-	pool := p.svc.conns.acquire(e)
+	pool := p.svc.conns.acquire(e, time.Now())
 	defer p.svc.conns.settle(e)
 	defer pool.release()
 	resp, err := pool.RoundTrip(req.WithContext(ctx)) //nolint:bodyclose // discard closes it

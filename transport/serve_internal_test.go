@@ -20,7 +20,7 @@ func TestOutOfTimeWithoutTheTimer(t *testing.T) {
 		"passed": {-time.Nanosecond, limit.Dropped},
 		"ahead":  {time.Hour, limit.Succeeded},
 	} {
-		ctx := deadlineCtx{context.Background(), time.Now().Add(tc.left)}
+		ctx := &attemptContext{context.Background(), time.Now().Add(tc.left)}
 		if got := x.limitOutcome(ctx); got != tc.want {
 			t.Errorf("%s: outcome %v, want %v", name, got, tc.want)
 		}

@@ -211,7 +211,7 @@ func (s *shadow) run() {
 func (s *shadow) send() {
 	ctx, cancel := context.WithTimeout(s.svc.ctx, s.limit)
 	defer cancel()
-	pool := s.svc.conns.acquire(s.endpoint)
+	pool := s.svc.conns.acquire(s.endpoint, time.Now())
 	defer func() {
 		pool.release()
 		s.endpoint.ShadowDone()
