@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -292,8 +294,15 @@ func (x *exchange) panicked(r *http.Request, v any) {
 		x.w.aborted = true
 		panic(http.ErrAbortHandler)
 	}
-	clear(x.w.Header())
+	maps.DeleteFunc(x.w.Header(), func(name string, _ []string) bool { return !ofTheRequest(name) })
 	WriteProblem(&x.w, r, Problem{Status: http.StatusInternalServerError})
+}
+
+// ofTheRequest reports whether a field of a response's header says something of
+// the request and not of what its handler meant to answer: it stays when the
+// handler fails.
+func ofTheRequest(name string) bool {
+	return name == "X-Request-Id" || name == "Vary" || strings.HasPrefix(name, "Access-Control-")
 }
 
 // end tells the observers.

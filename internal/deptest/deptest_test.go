@@ -25,6 +25,7 @@ const (
 	memberNeed = "memberlist needs it"
 	tint       = "log lines for a terminal"
 	histogram  = "quantiles that are exact to 3 digits"
+	corsProto  = "the protocol of cross-origin requests"
 	keyHash    = "the hash of keys that all clients agree on"
 	bucket     = "the token bucket that all clients share"
 )
@@ -72,6 +73,9 @@ var allowed = map[string]map[string]string{
 	"observe/traces":                  with(map[string]string{module + "observe": own}, otelDeps),
 	"observe/logs":                    {module + "observe": own, "github.com/lmittmann/tint": tint, "go.opentelemetry.io/otel": "records carry trace ids", "github.com/cespare/xxhash/": otelNeeds, "github.com/go-logr/": otelNeeds, "go.opentelemetry.io/auto/sdk": otelNeeds},
 	"observe/admin":                   {module + "observe": own},
+	"transport/compress":              {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},
+	"transport/cors":                  {module + "transport/cors": own, module + "internal/duration": own, module + "internal/strictjson": own, "github.com/rs/cors": corsProto},
+	"transport/requestid":             {module + "transport/requestid": own},
 	"transport/instrument":            with(map[string]string{module: own, "github.com/sony/gobreaker/v2": breaking}, promDeps, otelDeps),
 	"transport/transporttest":         {module: own, "github.com/cespare/xxhash/": keyHash, "github.com/sony/gobreaker/v2": breaking, "github.com/HdrHistogram/hdrhistogram-go": histogram},
 	"transport/transporttest/sockets": {module: own, "github.com/cespare/xxhash/": keyHash, "github.com/sony/gobreaker/v2": breaking, "github.com/HdrHistogram/hdrhistogram-go": histogram},
