@@ -19,6 +19,7 @@ const slowSender = 10 * time.Millisecond
 type place struct {
 	limiter     *limit.Adaptive
 	criticality limit.Criticality
+	client      string // whose request it is; empty if that is nothing to go by
 	ctx         context.Context
 
 	mu      sync.Mutex
@@ -30,7 +31,7 @@ type place struct {
 
 func (p *place) acquire(ctx context.Context) error {
 	p.ctx = ctx
-	t, err := p.limiter.Acquire(ctx, p.criticality)
+	t, err := p.limiter.AcquireFrom(ctx, p.criticality, p.client)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ticket, p.away = t, false

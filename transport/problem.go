@@ -81,20 +81,41 @@ func (p Problem) title() string {
 // that describe a body that will not be sent (length, encoding, caching) are
 // removed first.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
-	h := w.Header()
+	dropBodyHeaders(w.Header())
+	sendProblem(w, r, p.status(), p.text())
+}
+
+// dropBodyHeaders removes what describes a body that will not be sent.
+func dropBodyHeaders(h http.Header) {
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Cache-Control"} {
-		h.Del(name)
+		delete(h, name)
 	}
+}
+
+// text returns p as JSON.
+func (p Problem) text() []byte {
 	body, err := json.Marshal(p)
 	if err != nil { // an Extra that JSON cannot hold
 		p.Extra = nil
 		body, _ = json.Marshal(p)
 	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(p.status())
+	return append(body, '\n')
+}
+
+// Values of headers, shared by all responses.
+var (
+	problemJSON = []string{"application/problem+json"}
+	noSniff     = []string{"nosniff"}
+)
+
+// sendProblem answers with the text of a problem.
+func sendProblem(w http.ResponseWriter, r *http.Request, status int, text []byte) {
+	h := w.Header()
+	h["Content-Type"] = problemJSON
+	h["X-Content-Type-Options"] = noSniff
+	w.WriteHeader(status)
 	if r == nil || r.Method != http.MethodHead {
-		_, _ = w.Write(append(body, '\n')) // the client is gone: nobody is left to tell
+		_, _ = w.Write(text) // the client is gone: nobody is left to tell
 	}
 }
 

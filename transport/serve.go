@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -109,6 +107,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.state.server, x.state.criticality = s, limit.ParseCriticality(first(r.Header, HeaderCriticality))
 	x.state.rated = r.Header[HeaderCriticality] != nil
 	x.state.place.limiter, x.state.place.criticality = s.limiter, x.state.criticality
+	if s.cfg.client != nil {
+		x.state.place.client = s.cfg.client(r)
+	}
 	x.info = Request{Request: r, Start: time.Now(), Criticality: x.state.criticality}
 	x.seen = r.Context()
 	s.active.Add(1)
@@ -226,26 +227,6 @@ func (x *exchange) readEarly(r *http.Request) bool {
 type earlyBody struct {
 	bytes.Reader
 	io.Closer
-}
-
-// busyDetail is what callers are told that were refused.
-const busyDetail = "the server is busy, try again later"
-
-// refuse answers a request that was not admitted.
-func (x *exchange) refuse(r *http.Request, err error) {
-	p := Problem{Status: http.StatusServiceUnavailable, Detail: busyDetail}
-	h := x.w.Header()
-	shed, ok := errors.AsType[*limit.ShedError](err)
-	switch {
-	case ok && shed.Reason != limit.ReasonExpired:
-		x.info.Shed = shed.Reason
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(max(shed.RetryAfter, time.Second).Seconds()))))
-		h.Set(HeaderShed, "1")
-	default: // the caller has given up, or its time was up before we began
-		x.info.Shed = limit.ReasonExpired
-		p = Problem{Status: http.StatusGatewayTimeout, Detail: "the deadline had passed before work began"}
-	}
-	WriteProblem(&x.w, r, p)
 }
 
 // call runs the handler. A panic becomes a 500 if nothing was sent, else the

@@ -68,6 +68,7 @@ type serverConfig struct {
 	tls       *tls.Config
 	protocols *http.Protocols
 	exempt    func(*http.Request) bool
+	client    func(*http.Request) string
 }
 
 // A ServerOption changes how a [Server] works.
@@ -105,6 +106,21 @@ func orDiscard(l *slog.Logger) *slog.Logger {
 // probes. They count as in flight but take no place. Default none.
 func WithExempt(exempt func(*http.Request) bool) ServerOption {
 	return serverOption(func(c *serverConfig) { c.exempt = exempt })
+}
+
+// WithFairness lets clients take turns when there are more requests than the
+// server can work on: one that sends most of them gets no more places than each
+// of the others that wait, and is who is refused first. Criticality goes before;
+// see [limit.Adaptive.AcquireFrom]. client names the caller of a request; those
+// for which it returns the empty string count as one client.
+//
+// A caller must not be able to choose its name, or it has as many turns as
+// names: take what the connection tells, as package ratelimit's ClientIP does,
+// or who signed the request; never a header as it comes from strangers. client
+// is called for every request, before any other work, and must be quick. Default
+// none: all requests are served in the order of one queue.
+func WithFairness(client func(*http.Request) string) ServerOption {
+	return serverOption(func(c *serverConfig) { c.client = client })
 }
 
 // WithServerTLS makes the server speak TLS only. cfg is cloned.
