@@ -111,6 +111,9 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 	if o := k.svc.client.observer; o != nil {
 		ctx = o.StartAttempt(ctx, &k.info, &a.info)
 	}
+	if k.foreign {
+		onlyForeign(a.info.Header) // the observer may have put baggage there
+	}
 	a.start(ctx, now, deadline)
 	return a
 }

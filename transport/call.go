@@ -41,6 +41,7 @@ type call struct {
 	elsewhere  bool // the answer is that of a failure further down
 	busy       bool // the answer is that the request was shed
 	sent       bool // a server can have seen some of the request
+	foreign    bool // only an allow-list of its header may go out
 	held       bool // a permit and a place in the bulkhead, until the end
 	throttled  bool // by the throttle and not by the circuit
 	hedged     bool // there has been a hedge
@@ -75,15 +76,15 @@ func classify(err error) breaker.Outcome {
 }
 
 // startCall makes one call and returns when its response's header is there, or
-// none will come.
-func startCall(s *service, req *http.Request) (*http.Response, error) {
-	now := time.Now()
-	p := s.plan.Load()
-	r := p.rulesFor(req)
-	k := &call{svc: s, plan: p, rules: r, req: req, ctx: req.Context(), deadline: now.Add(r.timeout)}
+// none will come. A request that was not meant for this service is foreign.
+func startCall(w way, req *http.Request, foreign bool) (*http.Response, error) {
+	now, r := time.Now(), w.rules
+	k := &call{
+		svc: w.svc, plan: w.plan, rules: r, req: req, ctx: req.Context(), deadline: now.Add(r.timeout), foreign: foreign,
+	}
 	k.body.req = req
 	k.idempotent = r.idempotent || retry.Idempotent(req.Method, req.Header)
-	k.info = Call{Service: s.name, Route: r.pattern, Method: req.Method, Request: req, Start: now}
+	k.info = Call{Service: w.svc.name, Route: r.pattern, Method: req.Method, Request: req, Start: now}
 	if d, ok := k.ctx.Deadline(); ok && d.Before(k.deadline) {
 		k.deadline = d
 	}

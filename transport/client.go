@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,6 +34,7 @@ type Client struct {
 	ownsDir  bool
 	observer Observer
 	alarms   alarms
+	layers   layers
 
 	services atomic.Pointer[map[serviceKey]*service] // copied on write under mu
 	mu       sync.Mutex
@@ -69,6 +69,7 @@ type clientConfig struct {
 	fallbacks  map[string]FallbackFunc
 	everything FallbackFunc
 	log        *slog.Logger
+	cache      func(http.RoundTripper) http.RoundTripper
 	rand       rand.Source // nil for the runtime's
 	seed       uint64      // from rand, if it is not nil
 }
@@ -160,27 +161,6 @@ func WithLocal(service string, h http.Handler, weight int) ClientOption {
 	return clientOption(func(c *clientConfig) { c.locals[service] = newLocal(h, weight) })
 }
 
-// A FallbackFunc answers a call in place of a service that could not. err is
-// the [*Error] that the caller would have got, or nil when the service
-// answered with a server error. ctx is the caller's; what remains of its
-// deadline bounds the fallback; the request's body has been used. The response must be complete as from an
-// http.RoundTripper; returning an error gives the caller that error joined
-// with err.
-type FallbackFunc func(ctx context.Context, req *http.Request, err error) (*http.Response, error)
-
-// WithFallback sets what answers calls to service that were refused or failed,
-// or were answered with 5xx, when the caller has not given up. An empty
-// service stands for all that have none of their own.
-func WithFallback(service string, f FallbackFunc) ClientOption {
-	return clientOption(func(c *clientConfig) {
-		if service == "" {
-			c.everything = f
-			return
-		}
-		c.fallbacks[service] = f
-	})
-}
-
 // NewClient returns a client that finds instances through r. If r is a
 // [*discovery.Directory] it is shared and stays the caller's to close. The
 // error joins every invalid policy.
@@ -196,7 +176,7 @@ func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 		o.apply(&cfg)
 	}
 	policies := Policies{Default: cfg.policy, Services: cfg.policies}
-	err := policies.Validate(slices.Sorted(maps.Keys(cfg.pickers))...)
+	err := cfg.validate(policies)
 	if r == nil {
 		err = errors.Join(err, errors.New("transport: no resolver"))
 	}
@@ -211,6 +191,7 @@ func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 	if len(cfg.observers) == 1 {
 		c.observer = cfg.observers[0]
 	}
+	c.layers.init(c)
 	dir, shared := r.(*discovery.Directory)
 	if !shared {
 		dir = discovery.NewDirectory(r)
@@ -240,14 +221,56 @@ func sameHost(req *http.Request, via []*http.Request) error {
 // request is not changed, its body is always closed, and a response of any
 // status is not an error.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
+	w, err := c.way(req)
+	if err != nil {
+		return nil, err
+	}
+	if !w.rules.fallback.IsZero() || c.fallback(w.svc.name) != nil {
+		return c.callOrFallBack(w, req)
+	}
+	return c.call(w, req)
+}
+
+// way is where a call goes and what it goes by.
+type way struct {
+	svc   *service
+	plan  *plan
+	rules *rules // of plan
+}
+
+// way returns that of a call with this request. It closes the body if there is
+// none.
+func (c *Client) way(req *http.Request) (way, error) {
 	svc, err := c.service(req.URL)
 	if err != nil {
 		closeBody(req)
-		return nil, &Error{Service: hostOf(req.URL), Err: err}
+		return way{}, &Error{Service: hostOf(req.URL), Err: err}
 	}
-	resp, err := startCall(svc, req)
-	if f := c.fallback(svc.name); f != nil {
-		return withFallback(f, req, resp, err)
+	p := svc.plan.Load()
+	return way{svc, p, p.rulesFor(req)}, nil
+}
+
+// call makes a call, through the layers that its rules ask for.
+func (c *Client) call(w way, req *http.Request) (*http.Response, error) {
+	if w.rules.layered() {
+		return c.layers.do(w, req)
+	}
+	return startCall(w, req, false)
+}
+
+// callOrFallBack is call with something that answers if the service cannot.
+func (c *Client) callOrFallBack(w way, req *http.Request) (*http.Response, error) {
+	deadline := time.Now().Add(w.rules.timeout)
+	if d, ok := req.Context().Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	resp, err := c.call(w, req)
+	if err == nil && w.rules.fallback.LastGood > 0 {
+		w.svc.lastGood.watch(req, resp)
+	}
+	failed := rescue{client: c, svc: w.svc, rules: w.rules, req: req, deadline: deadline, resp: resp, err: err}
+	if failed.needed() {
+		return failed.run()
 	}
 	return resp, err
 }
@@ -257,38 +280,6 @@ func (c *Client) fallback(service string) FallbackFunc {
 		return f
 	}
 	return c.cfg.everything
-}
-
-// withFallback replaces a failure by f's answer.
-func withFallback(f FallbackFunc, req *http.Request, resp *http.Response, err error) (*http.Response, error) {
-	failed := err != nil && Unavailable(err) || err == nil && resp.StatusCode >= 500
-	if !failed || gone(req.Context()) != nil {
-		return resp, err
-	}
-	kept := false
-	if resp != nil {
-		defer func() {
-			if !kept { // also when f panics
-				discard(resp.Body)
-			}
-		}()
-	}
-	substitute, ferr := f(req.Context(), req, err)
-	if ferr == nil && substitute == nil {
-		ferr = errors.New("transport: the fallback returned neither a response nor an error")
-	}
-	if ferr != nil {
-		if err == nil {
-			kept = true
-			return resp, nil // the service's own answer is better than none
-		}
-		return nil, errors.Join(err, ferr)
-	}
-	if substitute.Body == nil {
-		substitute.Body = http.NoBody
-	}
-	substitute.Request = req
-	return substitute, nil
 }
 
 // Services returns the state of every service that the client knows, in no
@@ -321,13 +312,14 @@ func (c *Client) Close() error {
 	}
 	c.cancel(ErrClosed)
 	c.wg.Wait()
+	err := c.layers.close()
 	for _, s := range *c.services.Load() {
 		s.close()
 	}
 	if c.ownsDir {
-		return c.dir.Close()
+		err = errors.Join(err, c.dir.Close())
 	}
-	return nil
+	return err
 }
 
 // service returns the state for the service that u names, made on demand.

@@ -28,6 +28,11 @@
 // is an endpoint like others. Its weight says how many calls stay, and can be
 // changed while they go on ([Client.SetLocalWeight]).
 //
+// When a service cannot answer, something else may: a function ([WithFallback])
+// or what the policy says ([Fallback]): the last good response, another service,
+// a value. Routes can let identical requests share one call, and be answered
+// from a cache: see [Route] and [WithCache].
+//
 // On the serving side [NewServer] puts limits of time, size and concurrency
 // around an [http.Handler], adopts the caller's deadline, contains panics and
 // drains in order.

@@ -205,3 +205,36 @@ func ExampleShadowObserver() {
 	// the caller gets 200
 	// pricing-2 would have answered 404 which is a mismatch
 }
+
+// What answers when the service cannot is data: the last good response, another
+// service, a value, in this order.
+func ExampleFallback() {
+	registry, _ := static.New(nil) // that knows nobody
+	defer registry.Close()
+	var policy transport.Policy
+	err := json.Unmarshal([]byte(`{
+		"timeout": "1s",
+		"fallback": {"last_good": "5m", "value": {"body": {"price": null}}},
+		"routes": {"GET /v1/stock/{id}": {"fallback": {}}}
+	}`), &policy)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := transport.NewClient(registry, transport.WithServicePolicy("pricing", policy))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+
+	resp, err := c.HTTPClient().Get("http://pricing/v1/quote/1")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	fmt.Println(resp.StatusCode, resp.Header.Get(transport.HeaderFallback), string(body))
+	// Output: 200 value {"price": null}
+}

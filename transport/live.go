@@ -126,7 +126,7 @@ func (c *Client) SetPoliciesFrom(source string, p Policies) error {
 
 // ValidatePolicies reports what [Client.SetPolicies] would refuse.
 func (c *Client) ValidatePolicies(p Policies) error {
-	return p.Validate(slices.Sorted(maps.Keys(c.cfg.pickers))...)
+	return c.cfg.validate(p)
 }
 
 // changePolicies makes p what source says and brings the services in use up to

@@ -36,6 +36,10 @@ type rules struct {
 	hedger      *retry.Hedger   // nil if nothing is hedged
 	criticality limit.Criticality
 	rated       bool // criticality is set
+	fallback    Fallback
+	coalesce    bool
+	cache       bool
+	invalidates bool // some route of the service has a cache
 }
 
 // newPlan makes p, which must be valid, ready for calls. What was measured and
@@ -53,6 +57,8 @@ func newPlan(p Policy, before *plan) (*plan, error) {
 	if len(p.Routes) == 0 {
 		return n, nil
 	}
+	caches := p.caches()
+	n.base.invalidates = caches
 	n.mux = http.NewServeMux()
 	for _, pattern := range p.patterns() {
 		old = nil
@@ -64,6 +70,7 @@ func newPlan(p Policy, before *plan) (*plan, error) {
 		if err != nil {
 			return nil, err
 		}
+		r.invalidates = caches
 		if route.Hedge == nil {
 			r.hedger = n.base.hedger
 		}
@@ -79,6 +86,7 @@ func newRules(pattern string, route Route, p Policy, before *rules) (*rules, err
 	r := &rules{
 		pattern: pattern, timeout: p.timeout(), attempt: p.attemptTimeout(), bytes: p.ResponseBytes,
 		retry: p.Retry, idempotent: route.Idempotent,
+		fallback: p.Fallback, coalesce: route.Coalesce, cache: route.Cache,
 		criticality: limit.ParseCriticality(route.Criticality), rated: route.Criticality != "",
 	}
 	r.usual = (r.timeout - 1).Milliseconds() // it is sent a moment after it began
@@ -140,6 +148,19 @@ func (n *plan) rulesFor(req *http.Request) *rules {
 		return r.rules
 	}
 	return n.base // no pattern matches, or only one for another spelling of the path
+}
+
+// layered reports whether there is more to a call than the call.
+func (r *rules) layered() bool { return r.coalesce || r.cache || r.invalidates }
+
+// caches reports whether some route of p has a cache.
+func (p *Policy) caches() bool {
+	for _, r := range p.Routes {
+		if r.Cache {
+			return true
+		}
+	}
+	return false
 }
 
 // patterns returns the patterns of the routes in an order that is always the

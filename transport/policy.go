@@ -47,6 +47,8 @@ type Policy struct {
 	Balance balance.Policy
 	// Limit bounds the calls in flight.
 	Limit limit.Policy
+	// Fallback says what answers when the service cannot.
+	Fallback Fallback
 	// Routes are what some calls have of their own, by the pattern that their
 	// method and path match: patterns as of an [http.ServeMux], without a host,
 	// such as "GET /v1/products/{id}".
@@ -64,6 +66,7 @@ type policyJSON struct {
 	Throttle       limit.ThrottlePolicy `json:"throttle,omitzero"`
 	Balance        balance.Policy       `json:"balance,omitzero"`
 	Limit          limit.Policy         `json:"limit,omitzero"`
+	Fallback       Fallback             `json:"fallback,omitzero"`
 	Routes         map[string]Route     `json:"routes,omitempty"`
 }
 
@@ -73,7 +76,7 @@ func (p Policy) json() policyJSON {
 		AttemptTimeout: duration.Duration(p.AttemptTimeout),
 		ResponseBytes:  p.ResponseBytes,
 		Retry:          p.Retry, Hedge: p.Hedge, Breaker: p.Breaker, Throttle: p.Throttle, Balance: p.Balance, Limit: p.Limit,
-		Routes: p.Routes,
+		Fallback: p.Fallback, Routes: p.Routes,
 	}
 }
 
@@ -94,7 +97,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 		Timeout: time.Duration(j.Timeout), AttemptTimeout: time.Duration(j.AttemptTimeout),
 		ResponseBytes: j.ResponseBytes,
 		Retry:         j.Retry, Hedge: j.Hedge, Breaker: j.Breaker, Throttle: j.Throttle, Balance: j.Balance, Limit: j.Limit,
-		Routes: j.Routes,
+		Fallback: j.Fallback, Routes: j.Routes,
 	}
 	return nil
 }
@@ -106,6 +109,9 @@ func (p Policy) WithDefaults() Policy {
 	p.Retry, p.Breaker = p.Retry.WithDefaults(), p.Breaker.WithDefaults()
 	if p.Hedge.On {
 		p.Hedge = p.Hedge.WithDefaults()
+	}
+	if !p.Fallback.IsZero() {
+		p.Fallback.MaxInFlight = int(p.Fallback.maxInFlight())
 	}
 	p.Balance = p.Balance.WithDefaults()
 	p.Limit = p.Limit.WithDefaults()
@@ -143,7 +149,7 @@ func (p Policy) validateCall() error {
 	if t, a := p.timeout(), p.AttemptTimeout; a > t {
 		errs = append(errs, fmt.Errorf("transport: policy: attempt_timeout %v is longer than timeout %v, so no attempt could time out and be retried", a, t))
 	}
-	return errors.Join(append(errs, p.Retry.Validate(), p.Hedge.Validate())...)
+	return errors.Join(append(errs, p.Retry.Validate(), p.Hedge.Validate(), p.Fallback.Validate())...)
 }
 
 func (p *Policy) timeout() time.Duration {

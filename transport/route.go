@@ -35,6 +35,14 @@ type Route struct {
 	// Criticality is that of calls which carry none: one of critical_plus,
 	// critical, sheddable_plus and sheddable.
 	Criticality string
+	// Fallback replaces the service's; one that says nothing turns it off.
+	Fallback *Fallback
+	// Coalesce lets identical GETs and HEADs in flight share one call: see
+	// package coalesce for what is identical and what is shared.
+	Coalesce bool
+	// Cache lets responses be answered from the client's cache, which
+	// [WithCache] gives it.
+	Cache bool
 }
 
 type routeJSON struct {
@@ -46,6 +54,9 @@ type routeJSON struct {
 	Hedge          *retry.Hedge      `json:"hedge,omitempty"`
 	Limit          limit.Policy      `json:"limit,omitzero"`
 	Criticality    string            `json:"criticality,omitzero"`
+	Fallback       *Fallback         `json:"fallback,omitempty"`
+	Coalesce       bool              `json:"coalesce,omitzero"`
+	Cache          bool              `json:"cache,omitzero"`
 }
 
 func (r Route) json() routeJSON {
@@ -53,6 +64,7 @@ func (r Route) json() routeJSON {
 		Timeout: duration.Duration(r.Timeout), AttemptTimeout: duration.Duration(r.AttemptTimeout),
 		ResponseBytes: r.ResponseBytes, Retry: r.Retry, Idempotent: r.Idempotent, Hedge: r.Hedge,
 		Limit: r.Limit, Criticality: r.Criticality,
+		Fallback: r.Fallback, Coalesce: r.Coalesce, Cache: r.Cache,
 	}
 }
 
@@ -69,6 +81,7 @@ func (r *Route) UnmarshalJSON(data []byte) error {
 		Timeout: time.Duration(j.Timeout), AttemptTimeout: time.Duration(j.AttemptTimeout),
 		ResponseBytes: j.ResponseBytes, Retry: j.Retry, Idempotent: j.Idempotent, Hedge: j.Hedge,
 		Limit: j.Limit, Criticality: j.Criticality,
+		Fallback: j.Fallback, Coalesce: j.Coalesce, Cache: j.Cache,
 	}
 	return nil
 }
@@ -94,6 +107,9 @@ func (r *Route) over(p Policy) Policy {
 	}
 	if r.Hedge != nil {
 		p.Hedge = *r.Hedge
+	}
+	if r.Fallback != nil {
+		p.Fallback = *r.Fallback
 	}
 	p.Limit, p.Routes = r.Limit, nil
 	return p

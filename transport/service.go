@@ -37,6 +37,8 @@ type service struct {
 	prober   prober
 	calm     atomic.Int64 // Unix nanoseconds until which nothing is hedged: a server was busy
 	shadows  shadows
+	rescues  atomic.Int64 // fallbacks under way
+	lastGood lastGood
 
 	listMu sync.Mutex
 	list   []discovery.Instance // of the registry

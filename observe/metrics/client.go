@@ -65,6 +65,45 @@ func (s Shadow) String() string {
 	return Other
 }
 
+// Fallback says what answered, or was to answer, a call that its service could
+// not.
+type Fallback uint8
+
+// Kinds of fallbacks.
+const (
+	FallbackFunction Fallback = iota // a function of the program's
+	FallbackLastGood                 // the last good response
+	FallbackService                  // another service
+	FallbackValue                    // a value
+)
+
+// String returns the label value.
+func (f Fallback) String() string {
+	if names := [...]string{"function", "last_good", "service", "value"}; int(f) < len(names) {
+		return names[f]
+	}
+	return Other
+}
+
+// FallbackOutcome says what came of a fallback.
+type FallbackOutcome uint8
+
+// Outcomes of a fallback.
+const (
+	FallbackAnswered FallbackOutcome = iota
+	FallbackMissing                  // nothing is remembered
+	FallbackFailed                   // it had no answer either
+	FallbackRefused                  // too many were running
+)
+
+// String returns the label value.
+func (o FallbackOutcome) String() string {
+	if names := [...]string{"answered", "missing", "failed", "refused"}; int(o) < len(names) {
+		return names[o]
+	}
+	return Other
+}
+
 // Reason says why a limit refused a call. Other words than the constants may be
 // used; at most 32 distinct ones are kept, then they share [Other].
 type Reason string
@@ -91,6 +130,7 @@ type Client struct {
 	exhausted children[struct{}, prometheus.Counter]
 	rejected  children[rejectKey, prometheus.Counter]
 	shadows   children[Shadow, prometheus.Counter]
+	fallbacks children[fallbackKey, prometheus.Counter]
 }
 
 type clientKey struct {
@@ -101,6 +141,11 @@ type clientKey struct {
 type attemptKey struct {
 	outcome Outcome
 	kind    Kind
+}
+
+type fallbackKey struct {
+	kind    Fallback
+	outcome FallbackOutcome
 }
 
 type rejectKey struct{ reason, criticality string }
@@ -126,6 +171,7 @@ func newClient(m *Metrics, service string) *Client {
 	c.exhausted = children[struct{}, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.budget}
 	c.rejected = children[rejectKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.rejection}
 	c.shadows = children[Shadow, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.shadow}
+	c.fallbacks = children[fallbackKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.fallback}
 	return c
 }
 
@@ -149,6 +195,10 @@ func (c *Client) budget(struct{}) prometheus.Counter {
 
 func (c *Client) shadow(s Shadow) prometheus.Counter {
 	return c.m.shadows.WithLabelValues(c.label(), s.String())
+}
+
+func (c *Client) fallback(k fallbackKey) prometheus.Counter {
+	return c.m.fallbacks.WithLabelValues(c.label(), k.kind.String(), k.outcome.String())
 }
 
 func (c *Client) rejection(k rejectKey) prometheus.Counter {
@@ -200,6 +250,11 @@ func (c *Client) BudgetExhausted() { c.exhausted.get(struct{}{}).Inc() }
 
 // Shadow counts a shadow of a call.
 func (c *Client) Shadow(s Shadow) { c.shadows.get(min(s, ShadowDropped+1)).Inc() }
+
+// Fallback counts a fallback that was tried for a call.
+func (c *Client) Fallback(f Fallback, o FallbackOutcome) {
+	c.fallbacks.get(fallbackKey{min(f, FallbackValue+1), min(o, FallbackRefused+1)}).Inc()
+}
 
 // Rejected counts a call that a limit on the client side refused. An empty
 // criticality means critical.

@@ -47,6 +47,7 @@ type Metrics struct {
 	attempts         *prometheus.CounterVec
 	budgetExhausted  *prometheus.CounterVec
 	shadows          *prometheus.CounterVec
+	fallbacks        *prometheus.CounterVec
 	transitions      *prometheus.CounterVec
 	rejected         *prometheus.CounterVec
 	discoveryUpdates *prometheus.CounterVec
@@ -150,6 +151,9 @@ func newMetrics(c config) *Metrics {
 		shadows: counter("gabion_client_shadows_total",
 			"Requests sent a second time, to another version, by how its answer compares with the one that counts.",
 			"service", "result"),
+		fallbacks: counter("gabion_client_fallbacks_total",
+			"Fallbacks tried for calls that their service could not answer, by what was to answer and what came of it.",
+			"service", "kind", "outcome"),
 		transitions: counter("gabion_breaker_transitions_total",
 			"State changes of the circuit breaker of a service, by the state entered.", "service", "to"),
 		rejected: counter("gabion_limit_rejected_total",
@@ -172,7 +176,7 @@ func newMetrics(c config) *Metrics {
 // collectors lists what Metrics is made of, but for the pulled gauges.
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.clientDuration, m.serverDuration, m.serverActive, m.attempts, m.budgetExhausted, m.shadows,
+		m.clientDuration, m.serverDuration, m.serverActive, m.attempts, m.budgetExhausted, m.shadows, m.fallbacks,
 		m.transitions, m.rejected, m.discoveryUpdates, m.discoveryErrors, m.dropped, m.buildInfo,
 	}
 }
@@ -244,7 +248,7 @@ func (m *Metrics) Forget(service string) {
 	}
 	m.clientDuration.DeletePartialMatch(prometheus.Labels{"server_address": label})
 	for _, vec := range []*prometheus.CounterVec{
-		m.attempts, m.budgetExhausted, m.shadows, m.transitions, m.discoveryUpdates, m.discoveryErrors,
+		m.attempts, m.budgetExhausted, m.shadows, m.fallbacks, m.transitions, m.discoveryUpdates, m.discoveryErrors,
 	} {
 		vec.DeletePartialMatch(prometheus.Labels{"service": label})
 	}

@@ -35,6 +35,8 @@ func useAll(m *metrics.Metrics) {
 	c.BudgetExhausted()
 	c.Shadow(metrics.ShadowMismatch)
 	c.Shadow(200)
+	c.Fallback(metrics.FallbackLastGood, metrics.FallbackMissing)
+	c.Fallback(200, 200)
 	c.Rejected(metrics.ReasonBulkhead, "sheddable")
 	s := m.Server("cart")
 	s.Begin("GET")
@@ -113,6 +115,7 @@ func TestNamesTypesAndLabels(t *testing.T) {
 		"gabion_breaker_transitions_total counter {service,to}",
 		"gabion_build_info gauge {goversion,version}",
 		"gabion_client_attempts_total counter {kind,outcome,service}",
+		"gabion_client_fallbacks_total counter {kind,outcome,service}",
 		"gabion_client_retry_budget_exhausted_total counter {service}",
 		"gabion_client_shadows_total counter {result,service}",
 		"gabion_discovery_errors_total counter {backend,service}",
@@ -145,6 +148,8 @@ func TestValues(t *testing.T) {
 		`gabion_breaker_transitions_total{service="pricing",to="open"} 1`,
 		`gabion_client_attempts_total{kind="first",outcome="success",service="pricing"} 1`,
 		`gabion_client_retry_budget_exhausted_total{service="pricing"} 1`,
+		`gabion_client_fallbacks_total{kind="_OTHER",outcome="_OTHER",service="pricing"} 1`,
+		`gabion_client_fallbacks_total{kind="last_good",outcome="missing",service="pricing"} 1`,
 		`gabion_client_shadows_total{result="_OTHER",service="pricing"} 1`,
 		`gabion_client_shadows_total{result="mismatch",service="pricing"} 1`,
 		`gabion_discovery_staleness_seconds{backend="gossip",service="pricing"} 1.5`,
@@ -315,6 +320,7 @@ func TestForget(t *testing.T) {
 		kept.Attempt(metrics.Success, metrics.First)
 		kept.BudgetExhausted()
 		kept.Shadow(metrics.ShadowMatch)
+		kept.Fallback(metrics.FallbackValue, metrics.FallbackAnswered)
 		kept.Rejected(metrics.ReasonRate, "")
 		m.BreakerTransition(name, "open")
 		m.DiscoveryUpdate("consul", name)
@@ -448,6 +454,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		"Attempt":       func() { c.Attempt(metrics.Success, metrics.Retry) },
 		"Budget":        func() { c.BudgetExhausted() },
 		"Shadow":        func() { c.Shadow(metrics.ShadowMatch) },
+		"Fallback":      func() { c.Fallback(metrics.FallbackValue, metrics.FallbackAnswered) },
 		"Rejected":      func() { c.Rejected(metrics.ReasonBulkhead, "critical") },
 		"Begin and End": func() { s.Begin("POST"); s.End("POST", "POST /carts", 201, time.Millisecond) },
 		"other route":   func() { s.Begin("POST"); s.End("POST", "POST /other", 201, time.Millisecond) },

@@ -177,6 +177,18 @@ func (c *client) Shadow(s transport.Shadow) {
 	c.metrics.Client(s.Service).Shadow(result)
 }
 
+// Fallback counts a fallback that was tried for a call.
+func (c *client) Fallback(e transport.FallbackEvent) {
+	if c.metrics == nil {
+		return
+	}
+	name := e.Service
+	if !e.Resolved {
+		name = metrics.Unknown
+	}
+	c.metrics.Client(name).Fallback(fallbackKind(e.Kind), fallbackOutcome(e.Outcome))
+}
+
 func (c *client) StartService(s transport.ServiceState) func() {
 	if c.metrics == nil {
 		return nil
@@ -251,6 +263,32 @@ func attemptKind(k transport.AttemptKind) metrics.Kind {
 		return metrics.Hedge
 	default:
 		return metrics.First
+	}
+}
+
+func fallbackKind(k transport.FallbackKind) metrics.Fallback {
+	switch k {
+	case transport.FallbackFunction:
+		return metrics.FallbackFunction
+	case transport.FallbackLastGood:
+		return metrics.FallbackLastGood
+	case transport.FallbackService:
+		return metrics.FallbackService
+	default:
+		return metrics.FallbackValue
+	}
+}
+
+func fallbackOutcome(o transport.FallbackOutcome) metrics.FallbackOutcome {
+	switch o {
+	case transport.FallbackAnswered:
+		return metrics.FallbackAnswered
+	case transport.FallbackMissing:
+		return metrics.FallbackMissing
+	case transport.FallbackFailed:
+		return metrics.FallbackFailed
+	default:
+		return metrics.FallbackRefused
 	}
 }
 

@@ -243,6 +243,35 @@ func TestShadowsAreCounted(t *testing.T) {
 	}
 }
 
+// Fallbacks are counted by what answered; the call itself counts as failed.
+func TestFallbacksAreCounted(t *testing.T) {
+	p := transport.Policy{Fallback: transport.Fallback{LastGood: time.Minute, Value: &transport.FallbackValue{Text: "x"}}}
+	b := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+	}, transport.WithServicePolicy("pricing", p), transport.WithServicePolicy("nobody", p))
+	b.get(t, t.Context(), "/v1/1")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://nobody/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	text := b.scrape()
+	for _, want := range []string{
+		`gabion_client_fallbacks_total{kind="last_good",outcome="missing",service="pricing"} 1`,
+		`gabion_client_fallbacks_total{kind="value",outcome="answered",service="pricing"} 1`,
+		`gabion_client_fallbacks_total{kind="value",outcome="answered",service="_unknown"} 1`,
+		`gabion_client_attempts_total{kind="first",outcome="failure",service="pricing"} 1`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
+
 // scrape returns the metrics in the text format.
 func (b bench) scrape() string {
 	w := httptest.NewRecorder()
