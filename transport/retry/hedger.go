@@ -13,9 +13,9 @@ import (
 // Quantile of 0.95 one in twenty is, and a Share of 0.02 does not do for all of
 // them: whoever came first would use it up, and of the calls that are really
 // stuck most would go without. So there are two moments. At the first, the
-// Quantile, a call is hedged from what is to spare; at the second, 1-Share, from
-// all there is. At that moment just as many calls are left as there is Share
-// for.
+// Quantile, a call is hedged from what is to spare; at the second from all there
+// is. At that moment somewhat fewer calls are left than there is Share for, so
+// that what is saved up lasts when they come in bunches.
 //
 // All methods are safe for concurrent use, lock nothing and, but for Update,
 // allocate nothing.
@@ -32,7 +32,8 @@ type Hedger struct {
 type Delays struct {
 	// First is the measured Quantile, and at least MinDelay.
 	First time.Duration
-	// Second is the measured quantile 1-Share, and not before First.
+	// Second is a little above the measured quantile 1-Share, and not before
+	// First.
 	Second time.Duration
 }
 
@@ -42,6 +43,8 @@ const (
 	hedgeBurst = 10 * hedgeUnit
 	// hedgeSpare is what must be there for a hedge at the first moment.
 	hedgeSpare = hedgeBurst / 2
+	// hedgeLoad is the part of Share that the second moment is to use.
+	hedgeLoad = 0.75
 	// hedgeEvery is after how many records the delays are computed again.
 	hedgeEvery = 32
 )
@@ -102,7 +105,7 @@ func (g *Hedger) compute() {
 		g.first.Store(0)
 		return
 	}
-	g.second.Store(int64(g.times.quantile(1 - h.Share)))
+	g.second.Store(int64(g.times.quantile(1 - hedgeLoad*h.Share)))
 	g.first.Store(int64(max(g.times.quantile(h.Quantile), h.MinDelay)))
 }
 

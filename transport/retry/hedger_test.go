@@ -2,6 +2,8 @@ package retry_test
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,8 +40,8 @@ func TestHedgerDelays(t *testing.T) {
 		hedge         retry.Hedge
 		first, second time.Duration
 	}{
-		"defaults":              {retry.Hedge{}, 950 * time.Millisecond, 980 * time.Millisecond},
-		"the median":            {retry.Hedge{Quantile: 0.5}, 500 * time.Millisecond, 980 * time.Millisecond},
+		"defaults":              {retry.Hedge{}, 950 * time.Millisecond, 985 * time.Millisecond},
+		"the median":            {retry.Hedge{Quantile: 0.5}, 500 * time.Millisecond, 985 * time.Millisecond},
 		"a share for all":       {retry.Hedge{Share: 0.1}, 950 * time.Millisecond, 950 * time.Millisecond},
 		"a delay at the bottom": {retry.Hedge{MinDelay: 2 * time.Second}, 2 * time.Second, 2 * time.Second},
 	} {
@@ -150,6 +152,46 @@ func TestHedgerKeepsSome(t *testing.T) {
 	}
 	if first, second := take(false), take(true); first != 6 || second != 4 {
 		t.Errorf("%d hedges at the first moment and %d more at the second, want 6 and 4", first, second)
+	}
+}
+
+// Calls come in bunches, and so do those that are stuck: hardly any of them goes
+// without a hedge, although at the second moment others are late too.
+func TestHedgerLastsInBunches(t *testing.T) {
+	g := newHedger(t, retry.Hedge{})
+	chance := rand.New(rand.NewPCG(1, 1))
+	stuck, without := 0, 0
+	for range 2000 {
+		took := make([]time.Duration, 100)
+		for i := range took {
+			g.Began()
+			took[i] = time.Duration((8 + 7*chance.Float64()) * float64(time.Millisecond))
+			if chance.Float64() < 0.001 {
+				took[i] = time.Second
+				stuck++
+			}
+		}
+		slices.Sort(took)
+		d, ok := g.Delays()
+		for _, second := range []bool{false, true} {
+			for i := range took { // the first to be late may be any
+				late := d.First
+				if second {
+					late = d.Second
+				}
+				if ok && took[i] > late && g.Take(second) {
+					took[i] = late
+				}
+			}
+		}
+		for _, d := range took {
+			if g.Record(d); ok && d == time.Second {
+				without++
+			}
+		}
+	}
+	if stuck < 150 || without > stuck/20 {
+		t.Errorf("%d of %d that were stuck had no hedge", without, stuck)
 	}
 }
 

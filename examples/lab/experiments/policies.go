@@ -19,16 +19,21 @@ const (
 	p2c        = balance.P2C
 	peakEWMA   = balance.PeakEWMA
 	whole      = "gabion" // the library's defaults, all of them
+	hedging    = "gabion-hedging"
 	// reporting is peakEWMA with servers that report their load, which those
 	// of the other rows of balancers do not.
 	reporting = peakEWMA + "-reports"
 )
 
 // client returns the policy of that name: one balancer and nothing else, or
-// the whole client with its defaults. timeout bounds a call of either.
+// the whole client with its defaults, with hedging if that is asked for. timeout
+// bounds a call of any.
 func client(policy string, timeout time.Duration) transport.Policy {
-	if policy == whole {
+	switch policy {
+	case whole:
 		return transport.Policy{Timeout: timeout}
+	case hedging:
+		return transport.Policy{Timeout: timeout, Hedge: retry.Hedge{On: true}}
 	}
 	return bare(strings.TrimSuffix(policy, "-reports"), timeout)
 }

@@ -109,12 +109,23 @@ func TestSubsetting(t *testing.T) {
 }
 
 func TestTailAtScale(t *testing.T) {
-	above := figures(t, rowsOf(t, "tail-at-scale"), "above_1s")
+	rows := rowsOf(t, "tail-at-scale")
+	above := figures(t, rows, "above_1s")
 	if got := above["p2c-least-request fan-out 100"]; !near(got, 0.63) {
 		t.Errorf("%.3f of the users' requests above 1 s, want about 0.63", got)
 	}
 	if got := above["p2c-least-request fan-out 1"]; got > 0.03 {
 		t.Errorf("%.3f of single calls above 1 s, want about 0.01", got)
+	}
+	tail, extra := figures(t, rows, "p999_ms"), figures(t, rows, "extra_requests")
+	const rare = " fan-out 100, 1 in 1000"
+	if got, without := tail["gabion-hedging"+rare], tail["gabion"+rare]; got > without/10 {
+		t.Errorf("p99.9 %v ms with hedges, %v ms without", got, without)
+	}
+	for variant, e := range extra {
+		if e > 0.02 {
+			t.Errorf("%s: %v extra requests a call", variant, e)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ type attempt struct {
 	addr     string
 	endpoint *balance.Endpoint // nil if a Picker chose
 	kind     string
+	n        int // of the call
 	start    time.Duration
 	timeout  event // the end of its time
 	transit  event // the end of its way there or back
@@ -47,7 +48,7 @@ func (a *attempt) happen(e *event) {
 func (a *attempt) travel(way uint64) time.Duration {
 	k := a.call
 	r := k.caller.run
-	return r.Network.At(r.chance("network", k.stream.index, uint64(k.n), uint64(k.attempts), way))
+	return r.Network.At(r.chance("network", k.stream.index, uint64(k.n), uint64(a.n), way))
 }
 
 func (a *attempt) send() {

@@ -28,6 +28,11 @@ type call struct {
 	status   int
 	retry    event
 
+	firstSent time.Duration
+	racing    *race // while an attempt is under way that may be hedged
+	hedged    bool  // there has been a hedge
+	overtook  bool  // and it was faster than an attempt that was under way
+
 	tried        []*balance.Endpoint
 	triedSpace   [4]*balance.Endpoint
 	triedServers []int // for a Picker
@@ -51,6 +56,9 @@ func (c *caller) begin(s *stream, n int, w *worker) {
 		k.record(false, report.ErrRejected)
 		return
 	}
+	if c.hedger != nil {
+		c.hedger.Began()
+	}
 	k.attempt()
 }
 
@@ -60,16 +68,28 @@ func (k *call) happen(*event) { k.attempt() }
 // attempt picks a server and sends the request there.
 func (k *call) attempt() {
 	c := k.caller
-	a := &attempt{call: k, start: c.run.now}
+	a := &attempt{call: k, start: c.run.now, kind: "first"}
+	if k.attempts > 0 {
+		a.kind = "retry"
+	}
 	if err := k.pick(a); err != nil {
 		k.finish(err, report.ErrRejected)
 		return
 	}
-	k.attempts++
-	a.kind = "retry"
-	if k.attempts == 1 {
-		a.kind = "first"
+	if k.attempts == 0 {
+		k.firstSent = a.start
 	}
+	if late, ok := k.mayHedge(a); ok {
+		k.race(a, late)
+	}
+	k.begin(a)
+}
+
+// begin sends a, whose server has been picked.
+func (k *call) begin(a *attempt) {
+	c := k.caller
+	k.attempts++
+	a.n = k.attempts
 	c.run.agenda.plan(&a.timeout, min(a.start+c.policy.AttemptTimeout, k.deadline), a)
 	a.send()
 }
@@ -99,6 +119,10 @@ func (k *call) pick(a *attempt) error {
 
 // answered takes in how an attempt ended: the call is over, or goes on.
 func (k *call) answered(a *attempt) {
+	k.caller.noteBusy(a)
+	if k.racing != nil && !k.racing.arrived(a) {
+		return
+	}
 	wait, again := k.again(a)
 	a.done()
 	if again {
@@ -115,6 +139,7 @@ func (k *call) answered(a *attempt) {
 		k.finish(errServer, a.err)
 	default:
 		k.caller.budget.Success()
+		k.measure(a)
 		k.finish(nil, a.err)
 	}
 }

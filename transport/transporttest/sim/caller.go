@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/discovery"
@@ -29,9 +30,11 @@ type caller struct {
 	picker   Picker
 	bulkhead *limit.Bulkhead
 	budget   *retry.Budget
-	rand     rand.Source // of backoffs
-	probes   uint64      // sent
-	version  uint64      // of the list that it has
+	hedger   *retry.Hedger // nil if nothing is hedged
+	calm     time.Duration // until when nothing is hedged
+	rand     rand.Source   // of backoffs
+	probes   uint64        // sent
+	version  uint64        // of the list that it has
 
 	instances []discovery.Instance // of that list
 }
@@ -93,17 +96,18 @@ func (r *run) newCaller(g *Clients, i int, s *service) (*caller, error) {
 	seed := random.Hash(r.Seed, "client "+c.name+" "+s.name)
 	source := func(use string) rand.Source { return random.New(random.Hash(seed, use)) }
 	c.rand = source("retry")
-	var err1, err2, err3 error
+	var err1, err2, err3, err4 error
 	c.breaker, err1 = breaker.New(s.name, breaker.WithSettings(g.Policy.Breaker), breaker.WithClassifier(classify),
 		breaker.WithRand(source("breaker")), breaker.WithSubscriber(c.breakerChanged))
 	c.budget, err2 = retry.NewBudget(g.Policy.Retry.Budget)
+	c.hedger, err4 = newHedger(g)
 	if g.Picker != "" {
 		c.picker = r.pickers[g.Picker](View{s}, source("balance"))
 	} else {
 		c.balancer, err3 = balance.New(g.Policy.Balance, balance.WithRand(source("balance")), balance.WithObserver(c.observer()),
 			balance.WithProber(c.probe))
 	}
-	if err := errors.Join(err1, err2, err3); err != nil {
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	if c.balancer != nil { // the clients of a group know of each other

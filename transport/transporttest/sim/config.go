@@ -48,7 +48,7 @@ type Clients struct {
 	// meaning here.
 	Policy transport.Policy `json:"policy,omitzero"`
 	// Picker names one of the pickers given by [WithPicker], which then chooses
-	// in place of Policy.Balance, without ejection. Default none.
+	// in place of Policy.Balance, without ejection and hedges. Default none.
 	Picker string `json:"picker,omitzero"`
 }
 

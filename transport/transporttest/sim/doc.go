@@ -2,10 +2,10 @@
 // without HTTP, fast enough for a thousand of each and a million calls.
 //
 // What decides is the code that production runs: [balance.Balancer],
-// [retry.Policy] and [retry.Budget], [breaker.Breaker], [limit.Bulkhead] and
-// [limit.Adaptive]. What is modelled is around it: clients put a call together
-// as transport's client does, servers are queues, processors to share or mere
-// delays, and the list of servers reaches clients after a while.
+// [retry.Policy], [retry.Budget] and [retry.Hedger], [breaker.Breaker],
+// [limit.Bulkhead] and [limit.Adaptive]. What is modelled is around it: clients
+// put a call together as transport's client does, servers are queues, processors
+// to share or mere delays, and the list of servers reaches clients after a while.
 //
 //	result, err := sim.Run(ctx, sim.Config{
 //		Seed:    1,

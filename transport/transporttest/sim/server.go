@@ -113,7 +113,7 @@ func (v *server) failure() int {
 // accept makes a job of a request and lets it in, or shows it the door.
 func (v *server) accept(a *attempt) {
 	k := a.call
-	u := v.run.chance("work", k.stream.index, uint64(k.n), uint64(k.attempts))
+	u := v.run.chance("work", k.stream.index, uint64(k.n), uint64(a.n))
 	j := &job{attempt: a, server: v, arrived: v.run.now, demand: v.kind.Time.At(u), place: len(v.jobs)}
 	a.job = j
 	v.jobs = append(v.jobs, j)

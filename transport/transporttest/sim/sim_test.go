@@ -622,3 +622,54 @@ func TestCallersDeadline(t *testing.T) {
 		t.Errorf("%v, %d ejected and %d opened, want some and none", err, r.Ejected, r.Opened)
 	}
 }
+
+// Calls that are late are sent a second time, elsewhere, and the first answer
+// counts: nobody waits for a server that is stuck. At no second have there been
+// more hedges than the policy allows, also when all servers slow down.
+func TestHedging(t *testing.T) {
+	c := small(10, 200)
+	c.For = 2 * time.Minute
+	c.Servers[0].Time = dist.FromQuantiles(
+		dist.Quantile{Q: 0, D: 8 * ms}, dist.Quantile{Q: 0.99, D: 15 * ms},
+		dist.Quantile{Q: 0.991, D: time.Second}, dist.Quantile{Q: 1, D: 1500 * ms})
+	c.Servers[0].Cancels = true
+	c.Changes = []sim.Change{{Kind: sim.Slow, Service: "s", At: time.Minute, Factor: 2}}
+	plain := mustRun(t, c)
+	c.Clients[0].Policy.Hedge.On = true
+	hedged := mustRun(t, c, sim.WithRecords(true))
+	before, after := plain.Between(10*time.Second, time.Minute), hedged.Between(10*time.Second, time.Minute)
+	if q, p := before.Quantile(0.995), after.Quantile(0.995); q < time.Second || p > 60*ms {
+		t.Errorf("p99.5 %v without hedges, %v with them", q, p)
+	}
+	if hedged.OK != hedged.Calls {
+		t.Errorf("%d of %d calls went well", hedged.OK, hedged.Calls)
+	}
+	for s := range 120 {
+		soFar := hedged.Between(0, time.Duration(s+1)*time.Second)
+		if soFar.ExtraRequests > 0.0201 {
+			t.Fatalf("%.4f extra requests a call after %d s", soFar.ExtraRequests, s+1)
+		}
+	}
+}
+
+// A hedge that fails at once loses to the attempt that it was to overtake, and a
+// service that sheds is not hedged.
+func TestHedgesThatAreOfNoUse(t *testing.T) {
+	c := small(2, 100)
+	c.Servers[0].Time = dist.FromQuantiles(dist.Quantile{Q: 0, D: 10 * ms}, dist.Quantile{Q: 1, D: 100 * ms})
+	c.Clients[0].Policy = transport.Policy{Hedge: retry.Hedge{On: true, Share: 0.5},
+		Balance: balance.Policy{Name: balance.RoundRobin, Ejection: balance.Ejection{Disabled: true}}, Retry: retry.Policy{Attempts: 1}}
+	c.Changes = []sim.Change{{Kind: sim.Fail, Service: "s", Count: 1, At: 30 * time.Second, Share: 0.5, Status: 500}}
+	r := mustRun(t, c)
+	first, second := r.Between(10*time.Second, 30*time.Second), r.Between(30*time.Second, time.Minute)
+	if first.ExtraRequests == 0 || first.OK != first.Calls {
+		t.Errorf("%.3f extra requests, %d of %d well", first.ExtraRequests, first.OK, first.Calls)
+	}
+	if bad := float64(second.Calls-second.OK) / float64(second.Calls); bad > 0.27 {
+		t.Errorf("%.3f of the calls failed, where the first attempt of a quarter does", bad)
+	}
+	c.Changes[0].Status, c.Changes[0].Share = 429, 1
+	if e := mustRun(t, c).Between(32*time.Second, time.Minute).ExtraRequests; e > 0.01 {
+		t.Errorf("%.3f extra requests a call while a server says that it is too busy", e)
+	}
+}
