@@ -45,6 +45,8 @@ type config struct {
 	registry        *prometheus.Registry
 	exporter        sdktrace.SpanExporter
 	policies        map[string]transport.Policy
+	policyFile      string
+	policyKV        bool
 	clientOptions   []transport.ClientOption
 	server          transport.ServerSettings
 	tls             *tls.Config

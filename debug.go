@@ -20,6 +20,7 @@ type debugState struct {
 	Server       debugLimit              `json:"server"`
 	Discovery    map[string]debugService `json:"discovery"`
 	Clients      []debugClient           `json:"clients"`
+	Policies     debugPolicies           `json:"policies"`
 }
 
 type debugInstance struct {
@@ -126,6 +127,7 @@ func (s *Service) debug() debugState {
 	for _, c := range services {
 		d.Clients = append(d.Clients, s.debugClient(c))
 	}
+	d.Policies = s.debugPolicies()
 	return d
 }
 

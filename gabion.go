@@ -22,6 +22,7 @@ import (
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/instrument"
+	"github.com/gabion-go/gabion/transport/policysource"
 )
 
 // ErrStarted: Run, or Close, has been called before.
@@ -39,6 +40,7 @@ type Service struct {
 	admin     map[string]http.Handler
 	server    *transport.Server
 	client    *transport.Client
+	followers []*policysource.Follower
 	backend   discovery.Backend
 	directory *discovery.Directory
 	started   atomic.Bool
@@ -68,7 +70,7 @@ func New(name string, opts ...Option) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, mux: http.NewServeMux(), admin: map[string]http.Handler{}, ended: make(chan struct{}), health: health.New(health.WithManualStart(true))}
 	s.work.init()
-	for _, step := range []func() error{s.openTelemetry, s.openDiscovery, s.openClient, s.openServer} {
+	for _, step := range []func() error{s.openTelemetry, s.openDiscovery, s.openClient, s.openPolicies, s.openServer} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -101,6 +103,7 @@ func (s *Service) openDiscovery() error {
 func (s *Service) openClient() error {
 	opts := []transport.ClientOption{
 		transport.WithObserver(instrument.Client(s.telemetry.Metrics(), s.telemetry.Traces())),
+		transport.WithLogger(s.log),
 		transport.WithCaller(balance.Caller{Service: s.cfg.name, ID: s.cfg.instance.ID, Zone: s.cfg.instance.Zone}),
 	}
 	for service, p := range s.cfg.policies {

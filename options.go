@@ -129,6 +129,24 @@ func WithPolicy(service string, p transport.Policy) Option {
 	return option(func(c *config) { c.policies[service] = p })
 }
 
+// WithPolicyFile makes policies follow a file, in JSON as [transport.Policies],
+// while the service runs: a change counts within a second. What the file says
+// lies over [WithPolicy]; while it cannot be read, or is wrong, what it said last
+// stays in force, and the log and /debug/gabion say why.
+func WithPolicyFile(path string) Option {
+	return option(func(c *config) { c.policyFile = path })
+}
+
+// WithPolicyKV makes policies follow Consul's key-value store while the service
+// runs: the key gabion/policy/<service> holds the [transport.Policy] of calls to
+// that service, gabion/policy/_default that of calls to all others, in JSON. A
+// key that is wrong leaves in force what it said last. The keys lie over
+// [WithPolicyFile] and [WithPolicy]. The Consul is the one of the discovery URL,
+// or else that of the environment, CONSUL_HTTP_ADDR and the other variables.
+func WithPolicyKV(on bool) Option {
+	return option(func(c *config) { c.policyKV = on })
+}
+
 // WithClientOptions adds options to the client that all calls go through.
 func WithClientOptions(opts ...transport.ClientOption) Option {
 	return option(func(c *config) { c.clientOptions = append(c.clientOptions, opts...) })

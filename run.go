@@ -85,6 +85,9 @@ func (s *Service) run(ctx context.Context) error {
 	serving.Go(func() { served <- serveAdmin(admin, l.admin) })
 	defer serving.Wait() // a listener that was hardly open is closed by its server
 	s.Go("health checks", s.health.Run)
+	for _, f := range s.followers {
+		s.Go("policies", f.Run)
+	}
 
 	delay := s.cfg.drainDelay
 	starting, cancel := context.WithCancel(ctx)
@@ -135,8 +138,9 @@ func (s *Service) listen() (*listeners, error) {
 	return l, nil
 }
 
-// start runs the startup steps, becomes ready and registers.
+// start waits for the policies, runs the startup steps, becomes ready and registers.
 func (s *Service) start(ctx context.Context, l *listeners) (discovery.Registration, error) {
+	s.awaitPolicies(ctx)
 	for _, step := range s.cfg.startup {
 		if err := guarded(ctx, step.run); err != nil {
 			return nil, fmt.Errorf("gabion: startup step %q: %w", step.name, err)
