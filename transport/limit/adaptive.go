@@ -102,7 +102,7 @@ func (a *Adaptive) AcquireFrom(ctx context.Context, c Criticality, client string
 // enter takes a place, queues the request, or says why not. told is as in
 // [Adaptive.Enter]; without it the waiter gets a channel.
 func (a *Adaptive) enter(c Criticality, client string, told func(Ticket, error)) (Ticket, *Waiter, *ShedError) {
-	now := time.Now()
+	key, now := a.key(c, client), time.Now()
 	a.mu.Lock()
 	if a.inflight < a.ctl.limit() {
 		a.inflight++
@@ -111,7 +111,7 @@ func (a *Adaptive) enter(c Criticality, client string, told func(Ticket, error))
 		return Ticket{limiter: a, start: now}, nil, nil
 	}
 	a.ctl.full()
-	w, victim, refused := a.enqueue(now, a.key(c, client), told)
+	w, victim, refused := a.enqueue(now, key, told)
 	a.mu.Unlock()
 	if victim != nil {
 		victim.tell(errPreempted)

@@ -64,10 +64,11 @@ func (b *Bulkhead) SetMax(limit int) { b.Update(Policy{MaxInflight: max(limit, 0
 // Each class gets a place at least, and parts of places are rounded up.
 func (b *Bulkhead) Update(p Policy) {
 	p = p.WithDefaults()
-	all := float64(p.MaxInflight)
-	for c, share := range map[Criticality]float64{
-		Sheddable: p.Shares.Sheddable, SheddablePlus: p.Shares.SheddablePlus, Critical: p.Shares.Critical, CriticalPlus: 1,
-	} {
-		b.places[c.class()].Store(int64(min(all, math.Ceil(all*share))))
+	part := func(share float64) int64 {
+		return int64(min(float64(p.MaxInflight), math.Ceil(share*float64(p.MaxInflight))))
 	}
+	b.places[CriticalPlus.class()].Store(int64(p.MaxInflight))
+	b.places[Critical.class()].Store(part(p.Shares.Critical))
+	b.places[SheddablePlus.class()].Store(part(p.Shares.SheddablePlus))
+	b.places[Sheddable.class()].Store(part(p.Shares.Sheddable))
 }

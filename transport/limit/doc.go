@@ -12,6 +12,8 @@
 // An [Adaptive] limiter is the server's side: it finds out how many requests
 // the server can usefully work on, lets a short queue take up bursts, and when
 // there is more than that refuses within microseconds what is least important.
+// Where clients are told apart they take turns, so that one that sends most of
+// the load does not starve the others.
 // A refused request has cost nothing and may be sent to another instance: the
 // error is a [*ShedError], which matches [ErrShed].
 //

@@ -73,3 +73,26 @@ func ExampleThrottle() {
 	// Output:
 	// true true
 }
+
+// While all places are taken clients take turns, however many requests of one
+// of them came before.
+func ExampleAdaptive_EnterFrom() {
+	a, err := limit.NewAdaptive(limit.Settings{Min: 1, Max: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	held, _ := a.Acquire(context.Background(), limit.Critical)
+	for _, client := range []string{"heavy", "heavy", "heavy", "light"} {
+		_, _, _ = a.EnterFrom(limit.Critical, client, func(t limit.Ticket, _ error) {
+			fmt.Println(client)
+			t.Release(limit.Succeeded)
+		})
+	}
+	held.Release(limit.Succeeded)
+	// Output:
+	// heavy
+	// light
+	// heavy
+	// heavy
+}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/ratelimit"
 )
 
@@ -45,4 +46,21 @@ func ExampleLimiter_Take() {
 	// 40
 	// 99
 	// false
+}
+
+// The same names serve for fairness: while a server is busy, clients take turns.
+func ExampleClientIP() {
+	client := ratelimit.ClientIP(netip.MustParsePrefix("10.0.0.0/8"))
+	s, err := transport.NewServer(http.NotFoundHandler(), transport.WithFairness(client))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = s.Close() }()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.RemoteAddr = "10.0.0.1:4711" // our load balancer
+	r.Header.Set("X-Forwarded-For", "198.51.100.1, 203.0.113.9")
+	fmt.Println(client(r))
+	// Output:
+	// 203.0.113.9
 }
