@@ -190,6 +190,9 @@ func (a *attempt) request(body io.ReadCloser) *http.Request {
 	out.Header = a.info.Header
 	out.Body, out.GetBody = body, k.body.rewind(k.idempotent)
 	a.pool = k.svc.conns.acquire(a.endpoint, k.want.Now)
+	if a.pool.transport != nil { // in process, the handler is given this very header
+		out.Header = onceOnly(out.Header)
+	}
 	return out
 }
 

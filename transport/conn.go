@@ -2,9 +2,11 @@ package transport
 
 import (
 	"crypto/tls"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -187,6 +189,26 @@ func (s *service) newTransport() *http.Transport {
 		}
 	}
 	return t
+}
+
+// replayKeys are the headers by which net/http knows that a request may be sent
+// again.
+var replayKeys = [...]string{"Idempotency-Key", "X-Idempotency-Key"}
+
+// onceOnly returns h so that net/http does not send the request again by itself
+// when a connection breaks that had been used before: it would do so on one
+// such connection after the other, whatever the policy and the budget say. It
+// looks for the keys in their canonical form; servers do not care. What has
+// neither body nor effect, as GET, it sends again all the same.
+func onceOnly(h http.Header) http.Header {
+	for _, key := range replayKeys {
+		if values, ok := h[key]; ok {
+			h = maps.Clone(h)
+			delete(h, key)
+			h[strings.ToLower(key)] = values
+		}
+	}
+	return h
 }
 
 // mayHTTP2 reports whether connections may speak HTTP/2.

@@ -3,7 +3,7 @@
 // On the calling side a [Client] is an [http.RoundTripper] whose URLs name
 // services instead of machines:
 //
-//	client := &http.Client{Transport: c}
+//	client := c.HTTPClient()
 //	resp, err := client.Get("http://pricing/v1/quote")
 //
 // Every call walks the same path: it gets a deadline, a place in the service's
