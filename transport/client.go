@@ -63,6 +63,7 @@ type clientConfig struct {
 	connAge    time.Duration
 	idle       time.Duration
 	maxConns   int
+	silence    time.Duration // of an HTTP/2 peer; see newTransport
 	caller     balance.Caller
 	pickers    map[string]func(rand.Source) balance.Picker
 	hashKeys   map[string]func(*http.Request) string
@@ -169,7 +170,7 @@ func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 		policies: map[string]Policy{}, locals: map[string]*local{}, fallbacks: map[string]FallbackFunc{},
 		hashKeys: map[string]func(*http.Request) string{}, pickers: map[string]func(rand.Source) balance.Picker{},
 		log:     slog.New(slog.DiscardHandler),
-		connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024,
+		connAge: 5 * time.Minute, idle: 10 * time.Minute, maxConns: 1024, silence: 5 * time.Second,
 		dial: (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
 	}
 	for _, o := range opts {

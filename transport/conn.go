@@ -177,9 +177,9 @@ func (s *service) newTransport() *http.Transport {
 		DisableCompression:     true, // a body passes through as it was sent
 		Protocols:              cfg.protocols,
 		HTTP2: &http.HTTP2Config{
-			// A peer that is silent for 5 s is asked, and given up after 5 s
-			// more; so is one that takes nothing for 5 s.
-			SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second, WriteByteTimeout: 5 * time.Second,
+			// A peer that is silent for so long is asked, and given up when it
+			// is for as long again; so is one that takes nothing meanwhile.
+			SendPingTimeout: cfg.silence, PingTimeout: cfg.silence, WriteByteTimeout: cfg.silence,
 		},
 	}
 	if s.tls {
