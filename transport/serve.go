@@ -102,6 +102,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.answerProbe(w, r)
 		return
 	}
+	if isPreface(r) {
+		w.Header().Set("Connection", "close")
+		WriteProblem(w, r, Problem{Status: http.StatusHTTPVersionNotSupported, Detail: "HTTP/2 without TLS is not spoken here"})
+		return
+	}
 	x := &exchange{server: s}
 	x.w = responseWriter{ResponseWriter: w, exchange: x}
 	x.state.server, x.state.criticality = s, limit.ParseCriticality(first(r.Header, HeaderCriticality))
@@ -123,6 +128,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.ctx.end()
 	x.serve(r)
 }
+
+// isPreface reports whether r is the beginning of HTTP/2 with prior knowledge.
+// Where net/http was not told to speak that it makes a request of it, for
+// handlers that do.
+func isPreface(r *http.Request) bool { return r.Method == "PRI" && r.RequestURI == "*" }
 
 // serve adopts the deadline, admits and calls the handler.
 func (x *exchange) serve(r *http.Request) {
