@@ -206,7 +206,9 @@ func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 
 // HTTPClient returns an [http.Client] over c. It follows no redirect to
 // another host, so that credentials stay with the service they were meant for.
-// It has no Timeout of its own: the policy has.
+// It has no Timeout of its own: the policy has. An http.Client made by hand
+// follows redirects anywhere, and takes along what net/http does not know for a
+// secret, such as X-Api-Key and baggage.
 func (c *Client) HTTPClient() *http.Client {
 	return &http.Client{Transport: c, CheckRedirect: sameHost}
 }

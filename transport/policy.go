@@ -32,7 +32,10 @@ type Policy struct {
 	// 2 s; what is left of the call's time bounds it too.
 	AttemptTimeout time.Duration
 	// ResponseBytes is the most a response body may have, counted as it is
-	// read. Zero is no limit; past it, reading fails with ErrBodyTooLarge.
+	// read; past it, reading fails with ErrBodyTooLarge. Zero is no limit: a
+	// body passes by and is not kept here, so that how much is too much is for
+	// those to say who read it into memory. A response's header is bounded in
+	// any case, by 64 KiB.
 	ResponseBytes int64
 	// Retry says when a failed attempt is followed by another.
 	Retry retry.Policy

@@ -550,6 +550,7 @@ func TestHTTP2EndToEnd(t *testing.T) {
 			if status != 200 || body != "HTTP/2.0 hello" {
 				t.Fatalf("got %d %q %v", status, body, err)
 			}
+			synctest.Wait() // net/http shares a new connection a moment after its first request
 		}
 		if n := f.net.Dials("a:1"); n != 1 {
 			t.Errorf("%d connections, want 1", n)
