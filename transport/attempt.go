@@ -35,6 +35,7 @@ type attempt struct {
 	cancel   context.CancelCauseFunc
 	alarm    *alarm
 	limit    error       // why the alarm cancels
+	told     time.Time   // when the server's time is up, by what it was told
 	wrote    atomic.Bool // something of the request went out
 	info     Attempt
 	instance discovery.Instance
@@ -106,7 +107,7 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 	k.last = a
 	now := k.want.Now
 	deadline := k.attemptDeadline(now)
-	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Pick: k.want.Explain, Start: now, Header: a.header(k.deadline.Sub(now))}
+	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Pick: k.want.Explain, Start: now, Header: a.header(now)}
 	ctx := k.ctx
 	if o := k.svc.client.observer; o != nil {
 		ctx = o.StartAttempt(ctx, &k.info, &a.info)
@@ -149,17 +150,27 @@ func (a *attempt) headerIn() bool {
 	return false
 }
 
+// hopMargin is what a server is told less than there is left: a hundredth, from
+// 1 to 10 ms, for its last words to find somebody who still listens.
+func hopMargin(left time.Duration) time.Duration {
+	return min(max(left/100, time.Millisecond), 10*time.Millisecond)
+}
+
 // header returns the caller's header with what the hop adds. The time that the
 // server is told is what is left of the call's, not of the attempt's: the
 // latter ends with the response's header, and a server that took it for its
 // own would cut the body short. A connection that is to be upgraded outlives
 // the call, so nothing is said of its time.
-func (a *attempt) header(left time.Duration) http.Header {
+func (a *attempt) header(now time.Time) http.Header {
 	k := a.call
+	a.told = k.deadline
 	h := make(http.Header, len(k.req.Header)+5) // a trace's and a little more
 	maps.Copy(h, k.req.Header)
 	if h["Upgrade"] == nil {
-		h[HeaderTimeout] = a.value(0, k.rules.millis(max(1, left.Milliseconds())))
+		left := k.deadline.Sub(now)
+		left = max(left-hopMargin(left), time.Millisecond).Truncate(time.Millisecond)
+		a.told = now.Add(left)
+		h[HeaderTimeout] = a.value(0, k.rules.millis(left.Milliseconds()))
 	} else {
 		delete(h, HeaderTimeout)
 	}
@@ -297,13 +308,13 @@ func (a *attempt) judgeError() {
 }
 
 // cause replaces the error of a cancelled context by what cancelled it. What
-// fails once the call's time is up fails for that reason, whoever noticed
-// first: a server that keeps to the same deadline breaks off at that moment.
+// fails once the server's time is up fails for that reason, whoever noticed
+// first: a server that keeps to its deadline breaks off at that moment.
 func (a *attempt) cause(err error) error {
 	switch {
 	case a.ctx.Err() != nil:
 		return context.Cause(&a.ctx)
-	case !time.Now().Before(a.call.deadline):
+	case !time.Now().Before(a.told):
 		return ErrTimeout
 	default:
 		return err

@@ -100,6 +100,7 @@ func TestCallsUnderWayKeepTheirPolicy(t *testing.T) {
 			select {
 			case <-time.After(3 * time.Second):
 			case <-r.Context().Done():
+				panic(http.ErrAbortHandler)
 			}
 		})
 		once := retry.Policy{Attempts: 1}

@@ -89,7 +89,7 @@ func newRules(pattern string, route Route, p Policy, before *rules) (*rules, err
 		fallback: p.Fallback, coalesce: route.Coalesce, cache: route.Cache,
 		criticality: limit.ParseCriticality(route.Criticality), rated: route.Criticality != "",
 	}
-	r.usual = (r.timeout - 1).Milliseconds() // it is sent a moment after it began
+	r.usual = (r.timeout - hopMargin(r.timeout) - 1).Milliseconds() // it is sent a moment after it began
 	r.usualText = strconv.FormatInt(r.usual, 10)
 	if before != nil {
 		r.bulkhead, r.hedger = before.bulkhead, before.hedger
