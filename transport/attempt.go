@@ -53,7 +53,6 @@ type attempt struct {
 	retryable bool
 	shed      bool          // refused before any work
 	elsewhere bool          // a server further down failed, and retries were made there
-	final     bool          // an error that the policy does not think worth another attempt
 	onBody    bool          // the response is the caller's, whose body has not ended
 	answered  bool          // the balancer knows how long the answer took
 	rest      time.Duration // what Retry-After asked for
@@ -283,7 +282,6 @@ func (a *attempt) judge() {
 		again = again && a.rest > 0 // told when, or not at all
 	}
 	a.elsewhere = status >= 500 && first(a.resp.Header, HeaderNoRetry) != ""
-	a.final = status >= 500 && !again
 	a.retryable = again && !a.elsewhere && (a.shed || a.call.idempotent)
 }
 

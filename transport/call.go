@@ -259,11 +259,10 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 }
 
 // giveUp tells the server in whose handler this call is made, if it is, that
-// retrying has been done down here or is of no use, so that its callers need
-// not.
+// retrying has been done down here, so that its callers need not.
 func (k *call) giveUp(a *attempt) {
 	retried := k.n > 1 || k.info.BudgetExhausted
-	if retried || a.elsewhere || a.final {
+	if retried || a.elsewhere {
 		k.noRetryAbove()
 	}
 }

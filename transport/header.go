@@ -19,9 +19,9 @@ const (
 	// sheddable.
 	HeaderCriticality = "X-Gabion-Criticality"
 	// HeaderNoRetry marks an error of a server that has already retried
-	// downstream, where an error came that is not worth it, or whose circuit
-	// for a service downstream is open: callers above do not retry again, and
-	// do not blame the server. Neither its endpoint nor its circuit counts it.
+	// downstream, or whose circuit for a service downstream is open: callers
+	// above do not retry again, and do not blame the server. Neither its
+	// endpoint nor its circuit counts it.
 	HeaderNoRetry = "X-Gabion-No-Retry"
 	// HeaderShed marks a 503 that was answered before any work was done.
 	HeaderShed = "X-Gabion-Shed"
