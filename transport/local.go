@@ -1,16 +1,15 @@
 package transport
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 
 	"github.com/gabion-go/gabion/discovery"
+	"github.com/gabion-go/gabion/transport/limit"
 )
 
 // localAddr stands where other endpoints have host:port.
@@ -51,165 +50,77 @@ func (c *Client) SetLocalWeight(service string, weight int) error {
 }
 
 // RoundTrip runs the handler in a goroutine of its own and returns as soon as
-// the response has a header. The goroutine ends with the handler, whose
-// context ends with the request's.
+// the response's header would be on the wire. The goroutine ends with the
+// handler, whose context ends with the request's.
 func (l *local) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
-	in := req.Clone(ctx)
-	in.RequestURI = req.URL.RequestURI()
-	in.RemoteAddr = localAddr
-	if in.Body == nil {
-		in.Body = http.NoBody
-	}
-	if in.Host == "" {
-		in.Host = req.URL.Host
-	}
-	in.URL.Scheme, in.URL.Host = "", ""
-	if t := httptrace.ContextClientTrace(ctx); t != nil && t.WroteHeaders != nil {
-		t.WroteHeaders()
-	}
 	w := newLocalWriter(req, cancel)
-	go w.serve(l.handler, in)
+	go w.serve(l.handler, w.incoming(ctx))
 	select {
 	case <-w.header:
-		if w.err != nil {
-			cancel()
-			return nil, w.err
-		}
-		// A handler that is deaf to its context must not hold up who reads.
-		context.AfterFunc(ctx, func() { _ = w.writer.CloseWithError(context.Cause(ctx)) })
-		return w.resp, nil
-	case <-ctx.Done():
+	case <-req.Context().Done():
+	}
+	if req.Context().Err() != nil {
 		cancel()
 		// The handler may have answered at the same moment; its response is
 		// nobody's now.
 		_ = w.reader.CloseWithError(context.Cause(ctx))
 		return nil, context.Cause(ctx)
 	}
+	if w.err != nil {
+		cancel()
+		return nil, w.err
+	}
+	// A handler that is deaf to its context must not hold up who reads.
+	context.AfterFunc(ctx, func() { _ = w.writer.CloseWithError(context.Cause(ctx)) })
+	return w.resp, nil
 }
 
-// localWriter is the ResponseWriter of a handler that is called in process.
-// What is written is buffered until the handler flushes, fills the buffer or
-// returns, as on the wire.
-type localWriter struct {
-	req    *http.Request
-	head   http.Header
-	resp   *http.Response
-	header chan struct{} // closed when resp may be read
-	reader *io.PipeReader
-	writer *io.PipeWriter
-	buf    *bufio.Writer
-	cancel context.CancelFunc
-
-	wrote bool  // of the handler's goroutine alone
-	err   error // why there is no response, when header is closed without one
+// incoming returns the request as the handler sees it. A handler that is called
+// from another's must not find that one's request in its context, but may ask
+// whether its server drains.
+func (w *localWriter) incoming(ctx context.Context) *http.Request {
+	if s := requestStateOf(ctx); s != nil {
+		w.state.server = s.server
+		w.state.criticality = limit.ParseCriticality(w.req.Header.Get(HeaderCriticality))
+		w.state.rated = w.req.Header[HeaderCriticality] != nil
+		ctx = context.WithValue(ctx, requestStateKey{}, &w.state)
+	}
+	in := w.req.Clone(ctx)
+	in.RequestURI = w.req.URL.RequestURI()
+	in.RemoteAddr = localAddr
+	switch {
+	case in.Body == nil:
+		in.Body = http.NoBody
+	case in.Body != http.NoBody && in.ContentLength == 0:
+		in.ContentLength = -1 // to a client zero may mean that it is not known
+	}
+	if strings.EqualFold(in.Header.Get("Expect"), "100-continue") {
+		in.Body = &expectedBody{ReadCloser: in.Body, wanted: func() { w.inform(http.StatusContinue, http.Header{}) }}
+	}
+	if in.Host == "" {
+		in.Host = w.req.URL.Host
+	}
+	in.URL.Scheme, in.URL.Host = "", ""
+	if w.trace.WroteHeaders != nil {
+		w.trace.WroteHeaders()
+	}
+	return in
 }
 
-func newLocalWriter(req *http.Request, cancel context.CancelFunc) *localWriter {
-	w := &localWriter{req: req, head: http.Header{}, header: make(chan struct{}), cancel: cancel}
-	w.reader, w.writer = io.Pipe()
-	w.buf = bufio.NewWriterSize(w.writer, 4<<10)
-	return w
+// expectedBody is a request's body that is sent once the handler wants it.
+type expectedBody struct {
+	io.ReadCloser
+	wanted func() // nil once it is known
 }
 
-func (w *localWriter) serve(h http.Handler, in *http.Request) {
-	ended := false
-	defer func() {
-		v := recover()
-		_ = in.Body.Close()
-		switch {
-		case ended:
-			w.WriteHeader(http.StatusOK)
-			err := w.buf.Flush()
-			w.trailers()
-			_ = w.writer.CloseWithError(err)
-		case v == nil: // runtime.Goexit
-			w.fail(errors.New("transport: local handler ended without returning"))
-		case isAbort(v):
-			w.fail(io.ErrUnexpectedEOF)
-		default:
-			w.fail(fmt.Errorf("transport: local handler panicked: %v", v))
-		}
-	}()
-	h.ServeHTTP(w, in)
-	ended = true
-}
-
-// fail ends a response that did not come to its end: with an error of its body
-// if the header is out, else of the round trip, as when a connection breaks.
-func (w *localWriter) fail(err error) {
-	if w.wrote {
-		_ = w.writer.CloseWithError(err)
-		return
+// Read reads the body.
+func (b *expectedBody) Read(p []byte) (int, error) {
+	if b.wanted != nil {
+		b.wanted()
+		b.wanted = nil
 	}
-	w.wrote, w.err = true, err
-	close(w.header)
-}
-
-func (w *localWriter) trailers() {
-	for name, values := range w.head {
-		if key, ok := cutTrailer(name); ok {
-			w.resp.Trailer[key] = values
-		} else if _, declared := w.resp.Trailer[name]; declared {
-			w.resp.Trailer[name] = values
-		}
-	}
-}
-
-func cutTrailer(name string) (string, bool) {
-	if len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix {
-		return name[len(http.TrailerPrefix):], true
-	}
-	return "", false
-}
-
-func (w *localWriter) Header() http.Header { return w.head }
-
-func (w *localWriter) WriteHeader(status int) {
-	if status < 200 && status != http.StatusSwitchingProtocols {
-		return // informational responses have nobody to inform here
-	}
-	if w.wrote {
-		return
-	}
-	w.wrote = true
-	h := w.head.Clone()
-	length := int64(-1)
-	if v := h.Get("Content-Length"); v != "" {
-		if _, err := fmt.Sscan(v, &length); err != nil {
-			length = -1
-		}
-	}
-	w.resp = &http.Response{
-		Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), StatusCode: status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, ContentLength: length, Request: w.req, Trailer: http.Header{},
-		Body: &localBody{w.reader, w.cancel},
-	}
-	for _, name := range h.Values("Trailer") {
-		w.resp.Trailer[http.CanonicalHeaderKey(name)] = nil
-	}
-	close(w.header)
-}
-
-func (w *localWriter) Write(p []byte) (int, error) {
-	if !w.wrote && w.head.Get("Content-Type") == "" && len(p) > 0 {
-		w.head.Set("Content-Type", http.DetectContentType(p))
-	}
-	w.WriteHeader(http.StatusOK)
-	if w.req.Method == http.MethodHead {
-		return len(p), nil
-	}
-	return w.buf.Write(p)
-}
-
-// Flush makes what was written so far readable by the caller.
-func (w *localWriter) Flush() { _ = w.FlushError() }
-
-// FlushError is Flush for http.ResponseController.
-func (w *localWriter) FlushError() error {
-	w.WriteHeader(http.StatusOK)
-	return w.buf.Flush()
+	return b.ReadCloser.Read(p)
 }
 
 // localBody ends the handler's context when the caller closes it.

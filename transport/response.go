@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -42,13 +43,19 @@ func (w *responseWriter) mark() {
 	if w.status >= 500 && x.state.noRetry.Load() {
 		h.Set(HeaderNoRetry, "1")
 	}
-	if x.server.drainCtx.Err() != nil {
+	if x.server.drainCtx.Err() != nil || chunked(x.info.Request) {
 		h.Set("Connection", "close")
 	}
 	if x.info.Header[HeaderAttempt] != nil {
 		h[HeaderLoad] = x.server.load.header(x.server.limiter.InFlight())
 	}
 }
+
+// chunked reports whether a request's body came in chunks over HTTP/1. If it
+// announced a Content-Length too, net/http has dropped that without a trace, and
+// what follows on the connection may be what somebody in between took for the
+// body's rest: RFC 9112, 6.1, wants the connection closed.
+func chunked(r *http.Request) bool { return r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 }
 
 // openEnded reports whether a part of the body is out and nothing but its end
 // will say where it ends. net/http holds back the first 2 KiB, and counts a
@@ -68,13 +75,25 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 
 // ReadFrom lets the writer below copy files without a detour through memory.
 func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
+	var begun int64
 	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
+		// r may be the request's body, which a client that expects a 100 does
+		// not send once the header is out: so the first part is read before.
+		var err error
+		if begun, err = io.CopyN(struct{ io.Writer }{w}, r, sniffBytes); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return begun, err
+		}
 	}
 	n, err := io.Copy(w.ResponseWriter, r)
 	w.bytes += n
-	return n, err
+	return begun + n, err
 }
+
+// sniffBytes is how much net/http looks at to guess a content type.
+const sniffBytes = 512
 
 func (w *responseWriter) Flush() { _ = w.FlushError() }
 

@@ -172,6 +172,15 @@ func TestFraming(t *testing.T) {
 		"unknown coding":             {post("Transfer-Encoding: gzip\r\n", "ok"), "501", 0},
 		"coding twice":               {post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), "501", 0},
 		"length and coding":          {post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), "200", 1}, // the coding counts (RFC 9112, 6.3)
+		"smuggled by both":           {post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n") + post("Content-Length: 2\r\n", "ok"), "200", 1},
+		"smuggled after chunks":      {post("Transfer-Encoding: chunked\r\n", "0\r\n\r\n") + post("Content-Length: 2\r\n", "ok"), "200", 1},
+		"coding on folded lines":     {post("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n") + post("Content-Length: 2\r\n", "ok"), "200", 1},
+		"coding in HTTP/1.0":         {strings.Replace(post("Transfer-Encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n"), "1.1", "1.0", 1), "200", 1},
+		"after a bad chunk":          {post("Transfer-Encoding: chunked\r\n", "zz\r\n") + post("Content-Length: 2\r\n", "ok"), "400", 0},
+		"after an unread body":       {post("X-Deaf: 1\r\nTransfer-Encoding: chunked\r\n", "zz\r\n") + post("Content-Length: 2\r\n", "ok"), "200", 0},
+		"chunk extension":            {post("Transfer-Encoding: chunked\r\n", "2;a=b\r\nok\r\n0\r\n\r\n"), "200", 1},
+		"trailer with a length":      {post("Transfer-Encoding: chunked\r\n", "2\r\nok\r\n0\r\nContent-Length: 9\r\n\r\n"), "200", 1},
+		"20,000 header lines":        {post(strings.Repeat("X: y\r\n", 20_000), ""), "431", 0},
 		"chunk header with bare LF":  {post("Transfer-Encoding: chunked\r\n", "2\nok\r\n0\r\n\r\n"), "400", 0},
 		"chunk with wrong size":      {post("Transfer-Encoding: chunked\r\n", "1\r\nok\r\n0\r\n\r\n"), "400", 0},
 		"chunk size is no number":    {post("Transfer-Encoding: chunked\r\n", "zz\r\nok\r\n0\r\n\r\n"), "400", 0},
@@ -192,6 +201,9 @@ func TestFraming(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			whole := make(chan struct{}, 10)
 			srv, err := transport.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header["X-Deaf"] != nil {
+					return
+				}
 				if _, err := io.ReadAll(r.Body); err != nil {
 					http.Error(w, "bad body", 400)
 					return

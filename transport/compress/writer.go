@@ -3,6 +3,7 @@ package compress
 import (
 	"bufio"
 	"compress/gzip"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -169,13 +170,22 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 // ReadFrom lets the writer below copy files without a detour through memory,
 // if they pass.
 func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
 	if w.state == passing {
 		return io.Copy(w.ResponseWriter, r)
 	}
-	return io.Copy(struct{ io.Writer }{w}, r)
+	// Of a response that has not begun, the first part decides.
+	begun, err := io.CopyN(struct{ io.Writer }{w}, r, int64(max(w.c.settings.MinBytes, 512)))
+	switch {
+	case errors.Is(err, io.EOF):
+		return begun, nil
+	case err != nil:
+		return begun, err
+	case w.state == passing:
+		n, err := io.Copy(w.ResponseWriter, r)
+		return begun + n, err
+	}
+	n, err := io.Copy(struct{ io.Writer }{w}, r)
+	return begun + n, err
 }
 
 // Flush sends what there is.
