@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ import (
 	"github.com/gabion-go/gabion/discovery/static"
 	"github.com/gabion-go/gabion/internal/leaktest"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/compress"
+	"github.com/gabion-go/gabion/transport/cors"
+	"github.com/gabion-go/gabion/transport/requestid"
 	"github.com/gabion-go/gabion/transport/retry"
 )
 
@@ -29,39 +33,87 @@ import (
 type stage struct {
 	t      *testing.T
 	client *transport.Client
-	policy transport.Policy
+	server *transport.Server
+	http   *http.Client
+	open   tally
 
 	mu      sync.Mutex
 	handler http.HandlerFunc
 	said    []string
 }
 
-// ways are the ways to call it.
-var ways = []string{"local", "http1", "http2"}
+// ways are the ways to call it: plain, and through all that can stand between
+// client and handler.
+var ways = []string{"local", "http1", "http2", "local layered", "http1 layered", "http2 layered"}
+
+// layered puts h behind middleware that must not be noticed.
+func layered(t *testing.T, h http.Handler) http.Handler {
+	t.Helper()
+	h, err := compress.Responses(h, compress.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err = cors.Handler(compress.Requests(h, 0), cors.Settings{Origins: []string{"https://shop.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return requestid.Handler(h, requestid.Settings{})
+}
+
+// tally is an observer of both sides that counts what begins and ends.
+type tally struct{ calls, attempts, requests atomic.Int64 }
+
+func (o *tally) StartCall(ctx context.Context, _ *transport.Call) context.Context {
+	o.calls.Add(1)
+	return ctx
+}
+func (o *tally) EndCall(context.Context, *transport.Call) { o.calls.Add(-1) }
+func (o *tally) StartAttempt(ctx context.Context, _ *transport.Call, _ *transport.Attempt) context.Context {
+	o.attempts.Add(1)
+	return ctx
+}
+func (o *tally) EndAttempt(context.Context, *transport.Call, *transport.Attempt) { o.attempts.Add(-1) }
+func (o *tally) StartService(transport.ServiceState) func()                      { return nil }
+func (o *tally) StartRequest(ctx context.Context, _ *transport.Request) context.Context {
+	o.requests.Add(1)
+	return ctx
+}
+func (o *tally) EndRequest(context.Context, *transport.Request) { o.requests.Add(-1) }
+
+func (o *tally) String() string {
+	return fmt.Sprintf("%d calls, %d attempts, %d requests", o.calls.Load(), o.attempts.Load(), o.requests.Load())
+}
 
 // newStage serves a stage in one of the ways, behind a transport.Server.
-func newStage(t *testing.T, way string) *stage {
+func newStage(t *testing.T, way string, opts ...transport.ServerOption) *stage {
 	t.Helper()
-	s := &stage{t: t, policy: transport.Policy{Timeout: 5 * time.Second, Retry: retry.Policy{Attempts: 1}}}
+	way, layers := strings.CutSuffix(way, " layered")
+	s := &stage{t: t}
 	var p http.Protocols
 	p.SetHTTP1(way == "http1")
 	p.SetUnencryptedHTTP2(way == "http2")
-	srv, err := transport.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		h := s.handler
 		s.mu.Unlock()
 		h(w, r)
-	}), transport.WithServerProtocols(&p))
+	})
+	if layers {
+		h = layered(t, h)
+	}
+	srv, err := transport.NewServer(h, append(opts, transport.WithServerProtocols(&p), transport.WithServerObserver(&s.open))...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.server = srv
 	backend, err := static.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := []transport.ClientOption{transport.WithProtocols(&p), transport.WithPolicy(s.policy)}
+	clientOpts := []transport.ClientOption{transport.WithProtocols(&p), transport.WithObserver(&s.open),
+		transport.WithPolicy(transport.Policy{Timeout: 5 * time.Second, Retry: retry.Policy{Attempts: 1}})}
 	if way == "local" {
-		opts = append(opts, transport.WithLocal("stage", srv, 1))
+		clientOpts = append(clientOpts, transport.WithLocal("stage", srv, 1))
 	} else {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -72,8 +124,12 @@ func newStage(t *testing.T, way string) *stage {
 			t.Fatal(err)
 		}
 	}
-	if s.client, err = transport.NewClient(backend, opts...); err != nil {
+	if s.client, err = transport.NewClient(backend, clientOpts...); err != nil {
 		t.Fatal(err)
+	}
+	s.http = s.client.HTTPClient()
+	if layers {
+		s.http.Transport = requestid.Transport(s.http.Transport)
 	}
 	t.Cleanup(func() {
 		if err := s.client.Close(); err != nil {
@@ -87,6 +143,9 @@ func newStage(t *testing.T, way string) *stage {
 		}
 		if n := srv.InFlight(); n != 0 {
 			t.Errorf("%d in flight after the last request", n)
+		}
+		if got := s.open.String(); got != "0 calls, 0 attempts, 0 requests" {
+			t.Errorf("not ended: %s", got)
 		}
 		_ = backend.Close()
 	})
@@ -127,13 +186,13 @@ func (s *stage) request(ctx context.Context, method string, body io.Reader) *htt
 
 // send says what became of a request, and returns the response if there is one.
 func (s *stage) send(req *http.Request) *http.Response {
-	resp, err := s.client.HTTPClient().Do(req)
+	resp, err := s.http.Do(req)
 	if err != nil {
 		s.say("failed: %s", kind(err))
 		return nil
 	}
 	h := maps.Clone(resp.Header)
-	for _, name := range []string{"Date", "Connection", "Endpoint-Load-Metrics"} {
+	for _, name := range []string{"Date", "Connection", "Endpoint-Load-Metrics", "Vary", "X-Request-Id"} {
 		delete(h, name)
 	}
 	var fields []string
@@ -428,7 +487,7 @@ var acts = map[string]func(*stage){
 			<-r.Context().Done()
 			close(gone)
 		})
-		resp, err := s.client.HTTPClient().Do(s.request(ctx, "GET", nil))
+		resp, err := s.http.Do(s.request(ctx, "GET", nil))
 		if err == nil { // the server may have answered 504 first
 			_ = resp.Body.Close()
 		}
@@ -463,7 +522,7 @@ var acts = map[string]func(*stage){
 }
 
 // A handler in the same process answers as over a socket, by either version of
-// HTTP: with the same status, header, body, trailers, and the same kind of end.
+// HTTP, through middleware or without: with the same status, header, body, trailers, and the same kind of end.
 func TestLocalIsLikeTheWire(t *testing.T) {
 	for name, act := range acts {
 		t.Run(name, func(t *testing.T) {
