@@ -14,6 +14,9 @@ const tallyCount = 30
 type tallies struct {
 	width time.Duration // of one part
 	parts [tallyCount]atomic.Uint64
+	// refused is the number of the latest part with a call that was not
+	// accepted, plus one.
+	refused atomic.Uint64
 }
 
 // A tally is a part's calls: from the top, 20 bits of the number of the part
@@ -42,6 +45,9 @@ func (c *counts) add(t tally) {
 // add counts a call at now, which is the time since the beginning.
 func (w *tallies) add(now time.Duration, accepted bool) {
 	n := uint64(now / w.width)
+	if !accepted && w.refused.Load() <= n {
+		w.refused.Store(n + 1)
+	}
 	part := &w.parts[n%tallyCount]
 	for {
 		old := part.Load()
@@ -60,6 +66,13 @@ func (w *tallies) add(now time.Duration, accepted bool) {
 			return
 		}
 	}
+}
+
+// clean reports whether all calls of the window that ends at now were accepted,
+// which is what a throttle sees nearly always, without adding them up.
+func (w *tallies) clean(now time.Duration) bool {
+	last := w.refused.Load()
+	return last == 0 || uint64(now/w.width) >= last-1+tallyCount
 }
 
 // sum returns the calls of the window that ends at now, and those of its last

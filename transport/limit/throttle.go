@@ -166,6 +166,9 @@ func (t *Throttle) Rejecting() float64 {
 func (t *Throttle) Err() error { return &ThrottledError{Rejecting: t.Rejecting()} }
 
 func (s *throttleState) rejecting(now time.Duration) float64 {
+	if s.tallies.clean(now) {
+		return 0
+	}
 	all, recent := s.tallies.sum(now)
 	over := float64(all.requests) - fewCalls - s.policy.K*float64(all.accepts)
 	if over <= 0 {
