@@ -17,7 +17,8 @@ import (
 // it returns is an [io.Closer], Close closes it. Package transport/cache, a
 // module of its own, has one by RFC 9111:
 //
-//	transport.WithCache(cache.Layer(cache.Settings{}))
+//	responses, err := cache.New(cache.Settings{})
+//	client, err := transport.NewClient(registry, transport.WithCache(responses.Layer))
 func WithCache(layer func(http.RoundTripper) http.RoundTripper) ClientOption {
 	return clientOption(func(c *clientConfig) { c.cache = layer })
 }
@@ -125,7 +126,7 @@ func (c *clientConfig) validateCaches(p Policy) error {
 	var errs []error
 	for _, pattern := range p.patterns() {
 		if p.Routes[pattern].Cache && c.cache == nil {
-			errs = append(errs, fmt.Errorf("transport: policy: route %q: cache: the client has none: give it one by transport.WithCache, such as cache.Layer of transport/cache", pattern))
+			errs = append(errs, fmt.Errorf("transport: policy: route %q: cache: the client has none: give it one by transport.WithCache, such as that of transport/cache", pattern))
 		}
 	}
 	return errors.Join(errs...)
