@@ -37,6 +37,19 @@
 // around an [http.Handler], adopts the caller's deadline, contains panics and
 // drains in order.
 //
+// # What is sent again
+//
+// A request that may be done twice, by its method or an Idempotency-Key, is sent
+// again as the policy says; any other only if no server can have begun with it.
+// When a server closes a connection on which a request has just gone out, nobody
+// can tell whether it had: a POST without a key then fails with an [*Error] whose
+// Sent is true. A server that drains before it stops, as [Server.Shutdown] does,
+// does not do that, and over HTTP/2 it says which requests it has not begun.
+//
+// Below the policy, net/http sends a GET, HEAD, OPTIONS or TRACE without a body
+// again if the HTTP/1 connection that it took from its pool breaks before the
+// answer begins, at most once for each such connection.
+//
 // # Errors
 //
 // A call that brought no response fails with an [*Error]. It matches
