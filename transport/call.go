@@ -43,7 +43,7 @@ type call struct {
 	sent       bool // a server can have seen some of the request
 	foreign    bool // only an allow-list of its header may go out
 	held       bool // a permit and a place in the bulkhead, until the end
-	throttled  bool // by the throttle and not by the circuit
+	throttled  bool // the throttle has let it through and is to hear of it
 	hedged     bool // there has been a hedge
 	info       Call
 	ended      atomic.Bool
@@ -161,24 +161,33 @@ func (k *call) admit() error {
 	return nil
 }
 
-// guard asks the service's throttle, where that is on, or else its circuit.
+// guard asks the service's throttle, where that is on, or else its circuit, or
+// both if the throttle only shadows.
 func (k *call) guard() (err error) {
-	s := k.svc
-	if k.throttled = k.plan.policy.Throttle.On; !k.throttled {
-		k.permit, err = s.breaker.Allow(k.req.Context())
-		return err
+	s, t := k.svc, &k.plan.policy.Throttle
+	k.throttled = t.On && s.throttle.Allow(s.rand)
+	if t.On && !t.Shadow {
+		if !k.throttled {
+			return s.throttle.Err()
+		}
+		return nil
 	}
-	if !s.throttle.Allow(s.rand) {
-		return s.throttle.Err()
+	if t.On && !k.throttled {
+		k.shadowed(ShadowThrottle)
 	}
-	return nil
+	k.permit, err = s.breaker.Allow(k.req.Context())
+	if k.permit.Shadowed() {
+		k.shadowed(ShadowBreaker)
+	}
+	return err
 }
 
-// judged tells the throttle or the circuit how the call ended.
+// judged tells the throttle and the circuit, as far as they were asked, how the
+// call ended.
 func (k *call) judged(err error, o Outcome) {
 	verdict := k.verdict(err, o)
+	k.permit.Done(verdict)
 	if !k.throttled {
-		k.permit.Done(verdict)
 		return
 	}
 	switch classify(verdict) {
@@ -196,12 +205,22 @@ func (k *call) takePlace() error {
 	k.info.Criticality = c
 	b := k.svc.bulkhead
 	if !b.TryAcquireFor(c) {
-		return &bulkheadError{max: b.MaxFor(c)}
+		if !k.plan.policy.Limit.Shadow {
+			return &bulkheadError{max: b.MaxFor(c)}
+		}
+		b.Acquire()
+		k.shadowed(ShadowBulkhead)
 	}
-	if r := k.rules.bulkhead; r != nil && !r.TryAcquireFor(c) {
+	r := k.rules.bulkhead
+	if r == nil || r.TryAcquireFor(c) {
+		return nil
+	}
+	if !k.rules.spare {
 		b.Release()
 		return &bulkheadError{max: r.MaxFor(c), route: k.rules.pattern}
 	}
+	r.Acquire()
+	k.shadowed(ShadowBulkhead)
 	return nil
 }
 

@@ -89,8 +89,8 @@ func (c *Client) RemovePolicy(service string) error {
 // and the error joins every reason with the service and the setting.
 //
 // Calls that begin from now on go by p; those under way keep to the policy that
-// they began with, but for what all calls of a service share: breaker, balancer,
-// bulkheads, retry budget and hedging. These take over their new settings at
+// they began with, but for what all calls of a service share: breaker, throttle,
+// balancer, bulkheads, retry budget and hedging. These take over their new settings at
 // once and keep what they have counted and measured. A service whose policy is
 // the same as before is left alone.
 //
@@ -171,7 +171,7 @@ func (s *service) adopt(p Policy) error {
 	}
 	s.plan.Store(next)
 	s.bulkhead.Update(p.Limit)
-	return errors.Join(s.breaker.Update(p.Breaker), s.balancer.SetPolicy(p.Balance), s.budget.Update(p.Retry.Budget))
+	return errors.Join(s.breaker.Update(p.Breaker), s.balancer.SetPolicy(p.Balance), s.throttle.Update(p.Throttle), s.budget.Update(p.Retry.Budget))
 }
 
 // with returns the set with p as what source says.

@@ -76,6 +76,9 @@ type Call struct {
 	Err      error
 	Outcome  Outcome
 	Attempts int
+	// Shadowed are the limits that would have refused the call and did not,
+	// because their settings only shadow: see [ShadowLimit]. Each is there once.
+	Shadowed []ShadowLimit
 	// BudgetExhausted reports that a retry was due but not paid for.
 	BudgetExhausted bool
 }

@@ -27,6 +27,7 @@ type place struct {
 	reading bool // the body is being waited for
 	away    bool // given up until the body has come
 	stream  bool // given up for good
+	spare   bool // it was had only because the limit shadows
 }
 
 func (p *place) acquire(ctx context.Context) error {
@@ -34,7 +35,7 @@ func (p *place) acquire(ctx context.Context) error {
 	t, err := p.limiter.AcquireFrom(ctx, p.criticality, p.client)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ticket, p.away = t, false
+	p.ticket, p.away, p.spare = t, false, p.spare || t.Shadowed()
 	return err
 }
 

@@ -33,6 +33,7 @@ type rules struct {
 	retry       retry.Policy
 	idempotent  bool            // by declaration
 	bulkhead    *limit.Bulkhead // the route's; nil if it has none
+	spare       bool            // it refuses nothing
 	hedger      *retry.Hedger   // nil if nothing is hedged
 	criticality limit.Criticality
 	rated       bool // criticality is set
@@ -126,13 +127,15 @@ func (r *rules) setHedge(h retry.Hedge) (err error) {
 func (r *rules) setBulkhead(p limit.Policy) {
 	switch {
 	case p.MaxInflight == 0:
-		r.bulkhead = nil
+		r.bulkhead, r.spare = nil, false
+		return
 	case r.bulkhead != nil:
 		r.bulkhead.Update(p)
 	default:
 		r.bulkhead = limit.NewBulkhead(p.MaxInflight)
 		r.bulkhead.Update(p)
 	}
+	r.spare = p.Shadow
 }
 
 // rulesFor returns what a call with this request goes by.

@@ -44,7 +44,10 @@ type Request struct {
 	Bytes int64
 	// Shed says why the request was refused before any work; empty if it was
 	// not.
-	Shed        string
+	Shed string
+	// Shadowed is [ShadowQueue] if the request would have been refused and was
+	// not, because the limit only shadows: see limit.Settings.
+	Shadowed    ShadowLimit
 	Criticality limit.Criticality
 	// Panic is what the handler panicked with, nil if it did not.
 	Panic any
@@ -167,6 +170,9 @@ func (x *exchange) serve(r *http.Request) {
 		x.state.place.release(x.limitOutcome(ctx))
 		x.server.load.record(time.Since(began), x.w.status >= 500)
 		x.info.Route = r.Pattern
+		if x.state.place.spare {
+			x.info.Shadowed = ShadowQueue
+		}
 	}()
 	x.call(r)
 }

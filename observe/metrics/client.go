@@ -130,6 +130,7 @@ type Client struct {
 	exhausted children[struct{}, prometheus.Counter]
 	rejected  children[rejectKey, prometheus.Counter]
 	shadows   children[Shadow, prometheus.Counter]
+	spared    children[string, prometheus.Counter]
 	fallbacks children[fallbackKey, prometheus.Counter]
 }
 
@@ -170,6 +171,7 @@ func newClient(m *Metrics, service string) *Client {
 	c.attempts = children[attemptKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.attempt}
 	c.exhausted = children[struct{}, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.budget}
 	c.rejected = children[rejectKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.rejection}
+	c.spared = children[string, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.spare}
 	c.shadows = children[Shadow, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.shadow}
 	c.fallbacks = children[fallbackKey, prometheus.Counter]{epoch: &m.epoch, mu: &m.mu, resolve: c.fallback}
 	return c
@@ -199,6 +201,10 @@ func (c *Client) shadow(s Shadow) prometheus.Counter {
 
 func (c *Client) fallback(k fallbackKey) prometheus.Counter {
 	return c.m.fallbacks.WithLabelValues(c.label(), k.kind.String(), k.outcome.String())
+}
+
+func (c *Client) spare(reason string) prometheus.Counter {
+	return c.m.spared.WithLabelValues("client", c.label(), reason)
 }
 
 func (c *Client) rejection(k rejectKey) prometheus.Counter {
@@ -254,6 +260,12 @@ func (c *Client) Shadow(s Shadow) { c.shadows.get(min(s, ShadowDropped+1)).Inc()
 // Fallback counts a fallback that was tried for a call.
 func (c *Client) Fallback(f Fallback, o FallbackOutcome) {
 	c.fallbacks.get(fallbackKey{min(f, FallbackValue+1), min(o, FallbackRefused+1)}).Inc()
+}
+
+// ShadowRejected counts a call that a limit on the client side would have refused
+// and let through, because its settings say that it only shadows.
+func (c *Client) ShadowRejected(reason Reason) {
+	c.spared.get(c.m.reasons.label(string(reason))).Inc()
 }
 
 // Rejected counts a call that a limit on the client side refused. An empty

@@ -50,6 +50,7 @@ type Metrics struct {
 	fallbacks        *prometheus.CounterVec
 	transitions      *prometheus.CounterVec
 	rejected         *prometheus.CounterVec
+	spared           *prometheus.CounterVec
 	discoveryUpdates *prometheus.CounterVec
 	discoveryErrors  *prometheus.CounterVec
 	dropped          *prometheus.CounterVec
@@ -158,6 +159,8 @@ func newMetrics(c config) *Metrics {
 			"State changes of the circuit breaker of a service, by the state entered.", "service", "to"),
 		rejected: counter("gabion_limit_rejected_total",
 			"Calls refused by a limit before any work.", "side", "service", "reason", "criticality"),
+		spared: counter("gabion_shadow_rejected_total",
+			"Calls that a limit would have refused and let through, because it only shadows.", "side", "service", "reason"),
 		discoveryUpdates: counter("gabion_discovery_updates_total",
 			"Changes of the instances of a service received from discovery.", "backend", "service"),
 		discoveryErrors: counter("gabion_discovery_errors_total",
@@ -177,7 +180,7 @@ func newMetrics(c config) *Metrics {
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.clientDuration, m.serverDuration, m.serverActive, m.attempts, m.budgetExhausted, m.shadows, m.fallbacks,
-		m.transitions, m.rejected, m.discoveryUpdates, m.discoveryErrors, m.dropped, m.buildInfo,
+		m.transitions, m.rejected, m.spared, m.discoveryUpdates, m.discoveryErrors, m.dropped, m.buildInfo,
 	}
 }
 
@@ -253,6 +256,7 @@ func (m *Metrics) Forget(service string) {
 		vec.DeletePartialMatch(prometheus.Labels{"service": label})
 	}
 	m.rejected.DeletePartialMatch(prometheus.Labels{"side": "client", "service": label})
+	m.spared.DeletePartialMatch(prometheus.Labels{"side": "client", "service": label})
 	m.services.forget(label)
 	m.clients.Delete(service)
 	m.epoch.Add(1)

@@ -34,6 +34,7 @@ func useAll(m *metrics.Metrics) {
 	c.Attempt(metrics.Success, metrics.First)
 	c.BudgetExhausted()
 	c.Shadow(metrics.ShadowMismatch)
+	c.ShadowRejected(metrics.ReasonBreaker)
 	c.Shadow(200)
 	c.Fallback(metrics.FallbackLastGood, metrics.FallbackMissing)
 	c.Fallback(200, 200)
@@ -125,6 +126,8 @@ func TestNamesTypesAndLabels(t *testing.T) {
 		"gabion_limit_inflight gauge {service,side}",
 		"gabion_limit_max gauge {service,side}",
 		"gabion_limit_rejected_total counter {criticality,reason,service,side}",
+		"gabion_shadow_ejections_total counter {service}",
+		"gabion_shadow_rejected_total counter {reason,service,side}",
 		"gabion_telemetry_dropped_total counter {signal}",
 		"http_client_request_duration_seconds histogram {error_type,http_request_method,http_response_status_code,server_address}",
 		"http_server_active_requests gauge {http_request_method,server_address}",
@@ -158,6 +161,8 @@ func TestValues(t *testing.T) {
 		`gabion_limit_inflight{service="pricing",side="client"} 4`,
 		`gabion_limit_max{service="cart",side="server"} 20`,
 		`gabion_limit_rejected_total{criticality="critical",reason="concurrency",service="cart",side="server"} 1`,
+		`gabion_shadow_ejections_total{service="pricing"} 0`,
+		`gabion_shadow_rejected_total{reason="breaker",service="pricing",side="client"} 1`,
 		`gabion_telemetry_dropped_total{signal="traces"} 2`,
 		`http_client_request_duration_seconds_bucket{error_type="",http_request_method="GET",http_response_status_code="200",server_address="pricing",le="0.0025"} 0`,
 		`http_client_request_duration_seconds_bucket{error_type="",http_request_method="GET",http_response_status_code="200",server_address="pricing",le="0.005"} 1`,
@@ -320,6 +325,7 @@ func TestForget(t *testing.T) {
 		kept.Attempt(metrics.Success, metrics.First)
 		kept.BudgetExhausted()
 		kept.Shadow(metrics.ShadowMatch)
+		kept.ShadowRejected(metrics.ReasonBulkhead)
 		kept.Fallback(metrics.FallbackValue, metrics.FallbackAnswered)
 		kept.Rejected(metrics.ReasonRate, "")
 		m.BreakerTransition(name, "open")
@@ -454,6 +460,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		"Attempt":       func() { c.Attempt(metrics.Success, metrics.Retry) },
 		"Budget":        func() { c.BudgetExhausted() },
 		"Shadow":        func() { c.Shadow(metrics.ShadowMatch) },
+		"Spared":        func() { c.ShadowRejected(metrics.ReasonBreaker) },
 		"Fallback":      func() { c.Fallback(metrics.FallbackValue, metrics.FallbackAnswered) },
 		"Rejected":      func() { c.Rejected(metrics.ReasonBulkhead, "critical") },
 		"Begin and End": func() { s.Begin("POST"); s.End("POST", "POST /carts", 201, time.Millisecond) },

@@ -22,6 +22,9 @@ type ServiceStats struct {
 	// ClientInflight and ClientMax are the calls in flight and the most
 	// allowed. ClientMax 0 means no limit.
 	ClientInflight, ClientMax int
+	// ShadowEjections counts the ejections that were not carried out, because
+	// the settings say that ejection only shadows.
+	ShadowEjections uint64
 }
 
 // HealthResult is the last result of a health check.
@@ -88,7 +91,7 @@ type pulled struct {
 	health    sources[[]HealthResult]
 	staleness sources[staleness]
 
-	breakerState, endpoints, panicking, inflight, limit, age, healthy *prometheus.Desc
+	breakerState, endpoints, panicking, inflight, limit, spared, age, healthy *prometheus.Desc
 }
 
 func (p *pulled) init(m *Metrics) {
@@ -100,6 +103,8 @@ func (p *pulled) init(m *Metrics) {
 		"1 while all endpoints are used because too few are healthy.", "service")
 	p.inflight = desc("gabion_limit_inflight", "Calls in flight.", "side", "service")
 	p.limit = desc("gabion_limit_max", "Most calls allowed in flight.", "side", "service")
+	p.spared = desc("gabion_shadow_ejections_total",
+		"Ejections of an endpoint that were not carried out, because ejection only shadows.", "service")
 	p.age = desc("gabion_discovery_staleness_seconds",
 		"Time since discovery last confirmed the instances of a service; 0 while it answers.", "backend", "service")
 	p.healthy = desc("gabion_health_status", "1 if the health check passes.", "check", "kind")
@@ -111,7 +116,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 func (p *pulled) describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		p.breakerState, p.endpoints, p.panicking, p.inflight, p.limit, p.age, p.healthy,
+		p.breakerState, p.endpoints, p.panicking, p.inflight, p.limit, p.spared, p.age, p.healthy,
 	} {
 		ch <- d
 	}
@@ -133,11 +138,15 @@ func (p *pulled) collect(ch chan<- prometheus.Metric) (failed int) {
 	return failed
 }
 
-// sender sends gauges to a scrape.
+// sender sends what was read to a scrape.
 type sender chan<- prometheus.Metric
 
 func (s sender) gauge(d *prometheus.Desc, value float64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func (s sender) counter(d *prometheus.Desc, value float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 }
 
 func sendMerged[T any](ctx context.Context, readings []*reading[T], merge func([]T, sender), s sender) int {
@@ -171,6 +180,8 @@ func (s ServiceStats) merge(o ServiceStats) ServiceStats {
 		Panic:          s.Panic || o.Panic,
 		ClientInflight: s.ClientInflight + o.ClientInflight,
 		ClientMax:      s.ClientMax + o.ClientMax,
+
+		ShadowEjections: s.ShadowEjections + o.ShadowEjections,
 	}
 }
 
@@ -184,6 +195,7 @@ func (p *pulled) sendService(label string, stats ServiceStats, s sender) {
 	s.gauge(p.panicking, number(stats.Panic), label)
 	s.gauge(p.inflight, float64(stats.ClientInflight), "client", label)
 	s.gauge(p.limit, float64(stats.ClientMax), "client", label)
+	s.counter(p.spared, float64(stats.ShadowEjections), label)
 }
 
 func (p *pulled) mergeLimits(all []serverLimit, s sender) {

@@ -16,6 +16,7 @@ type Server struct {
 	durations children[serverKey, *durations]
 	active    children[string, prometheus.Gauge]
 	rejected  children[rejectKey, prometheus.Counter]
+	spared    children[string, prometheus.Counter]
 }
 
 type serverKey struct {
@@ -38,6 +39,7 @@ func newServer(m *Metrics, label string) *Server {
 	s := &Server{m: m, label: label, routes: newVocabulary(m.maxRoutes, Unmatched, Other)}
 	s.durations = children[serverKey, *durations]{epoch: &m.still, mu: &m.mu, resolve: s.duration}
 	s.active = children[string, prometheus.Gauge]{epoch: &m.still, mu: &m.mu, resolve: s.gauge}
+	s.spared = children[string, prometheus.Counter]{epoch: &m.still, mu: &m.mu, resolve: s.spare}
 	s.rejected = children[rejectKey, prometheus.Counter]{epoch: &m.still, mu: &m.mu, resolve: s.rejection}
 	return s
 }
@@ -48,6 +50,10 @@ func (s *Server) duration(k serverKey) *durations {
 
 func (s *Server) gauge(method string) prometheus.Gauge {
 	return s.m.serverActive.WithLabelValues(method, s.label)
+}
+
+func (s *Server) spare(reason string) prometheus.Counter {
+	return s.m.spared.WithLabelValues("server", s.label, reason)
 }
 
 func (s *Server) rejection(k rejectKey) prometheus.Counter {
@@ -82,4 +88,10 @@ func (s *Server) end(method, route string, status int) *durations {
 // criticality means critical.
 func (s *Server) Rejected(reason Reason, criticality string) {
 	s.rejected.get(rejectKey{s.m.reasons.label(string(reason)), criticalityLabel(criticality)}).Inc()
+}
+
+// ShadowRejected counts a request that a limit on the server side would have
+// refused and let through, because its settings say that it only shadows.
+func (s *Server) ShadowRejected(reason Reason) {
+	s.spared.get(s.m.reasons.label(string(reason))).Inc()
 }

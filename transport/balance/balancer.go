@@ -49,6 +49,9 @@ type Balancer struct {
 	events     []func()
 	delivering bool
 
+	shadowOut       map[*Endpoint]int64 // until when they would be left out; see ejectShadow
+	shadowEjections atomic.Uint64
+
 	usual  usual
 	recent recent
 }
@@ -258,7 +261,7 @@ func (b *Balancer) SetPolicy(p Policy) error {
 	}
 	b.policy = p
 	now := b.now()
-	if p.Ejection.Disabled {
+	if p.Ejection.Disabled || p.Ejection.Shadow {
 		for _, e := range b.all {
 			if State(e.state.Load()) == Ejected {
 				b.bringBack(e, now)

@@ -28,6 +28,10 @@ const (
 type Ejection struct {
 	// Disabled turns ejection off. Unreachable endpoints are still left out.
 	Disabled bool
+	// Shadow decides who would be ejected, and for how long, but leaves nobody
+	// out for it: [Balancer.ShadowEjections] counts. Calls that would have gone
+	// elsewhere go on failing, so the numbers are a little above the real ones.
+	Shadow bool
 	// Consecutive is how many failures and timeouts in a row eject. Default 5.
 	Consecutive int
 	// Interval is how long calls are counted before endpoints are compared. An
@@ -117,6 +121,7 @@ func (e *Ejection) validate() error {
 // ejectionJSON is the form of Ejection in JSON.
 type ejectionJSON struct {
 	Disabled       bool              `json:"disabled,omitzero"`
+	Shadow         bool              `json:"shadow,omitzero"`
 	Consecutive    int               `json:"consecutive,omitzero"`
 	Interval       duration.Duration `json:"interval,omitzero"`
 	MinCalls       int               `json:"min_calls,omitzero"`
@@ -131,14 +136,14 @@ type ejectionJSON struct {
 
 func (e Ejection) json() ejectionJSON {
 	return ejectionJSON{
-		e.Disabled, e.Consecutive, duration.Duration(e.Interval), e.MinCalls, e.FailurePercent, e.Gap,
+		e.Disabled, e.Shadow, e.Consecutive, duration.Duration(e.Interval), e.MinCalls, e.FailurePercent, e.Gap,
 		e.LatencyFactor, duration.Duration(e.Base), duration.Duration(e.Max), e.MaxPercent, e.PanicPercent,
 	}
 }
 
 func (j ejectionJSON) ejection() Ejection {
 	return Ejection{
-		j.Disabled, j.Consecutive, time.Duration(j.Interval), j.MinCalls, j.FailurePercent, j.Gap,
+		j.Disabled, j.Shadow, j.Consecutive, time.Duration(j.Interval), j.MinCalls, j.FailurePercent, j.Gap,
 		j.LatencyFactor, time.Duration(j.Base), time.Duration(j.Max), j.MaxPercent, j.PanicPercent,
 	}
 }

@@ -49,6 +49,9 @@ func (b *Balancer) overdue(e *Endpoint) bool {
 // room returns how many more endpoints may be ejected.
 func (b *Balancer) room() int {
 	s := b.view.Load().base.stats
+	if b.policy.Ejection.Shadow {
+		s = b.shadowed(s)
+	}
 	live := s.Available + s.Ejected + s.Unreachable
 	allowed := live * b.policy.Ejection.MaxPercent / 100
 	if live >= 3 {
@@ -85,17 +88,26 @@ func (b *Balancer) probed(e *Endpoint, now int64, o Outcome) {
 // when the view is refreshed.
 func (b *Balancer) eject(e *Endpoint, now int64, r Reason) {
 	p := &b.policy.Ejection
+	if p.Shadow && b.shadowOut[e] > now {
+		e.failures.Store(0)
+		return
+	}
 	b.forgive(e, now)
 	e.ejections = min(e.ejections+1, int(p.Max/p.Base)+1)
 	d := min(time.Duration(e.ejections)*p.Base, p.Max)
-	b.leaveOut(e, Ejected, now+int64(b.jitter(d, 0.1)), r)
+	until := now + int64(b.jitter(d, 0.1))
+	if p.Shadow {
+		b.ejectShadow(e, until)
+		return
+	}
+	b.leaveOut(e, Ejected, until, r)
 }
 
 // forgive forgets ejections of e for the time that it has been in service, which
 // is about to end.
 func (b *Balancer) forgive(e *Endpoint, now int64) {
 	if State(e.state.Load()) == Available {
-		e.ejections = max(0, e.ejections-int((now-e.returned)/int64(b.policy.Ejection.Base)))
+		e.ejections = max(0, e.ejections-int(max(0, now-e.returned)/int64(b.policy.Ejection.Base)))
 	}
 }
 

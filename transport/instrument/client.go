@@ -86,6 +86,9 @@ func (c *client) count(ctx context.Context, call *transport.Call) {
 	if call.BudgetExhausted {
 		h.BudgetExhausted()
 	}
+	for _, limit := range call.Shadowed {
+		h.ShadowRejected(metrics.Reason(limit))
+	}
 	if call.Attempts > 0 {
 		return
 	}
@@ -203,6 +206,7 @@ func (c *client) StartService(s transport.ServiceState) func() {
 			// Whoever is out of balancing counts as ejected, for whatever reason.
 			Available: b.Available, Ejected: b.Ejected + b.Unreachable, Draining: b.Draining, Panic: b.Panic,
 			ClientInflight: s.Bulkhead.InFlight(), ClientMax: s.Bulkhead.Max(),
+			ShadowEjections: s.Balancer.ShadowEjections(),
 		}
 	})
 	return func() {

@@ -62,6 +62,9 @@ func (s *server) EndRequest(ctx context.Context, q *transport.Request) {
 		if q.Shed != "" {
 			s.metrics.Rejected(metrics.Reason(q.Shed), q.Criticality.String())
 		}
+		if q.Shadowed != "" {
+			s.metrics.ShadowRejected(metrics.Reason(q.Shadowed))
+		}
 	}
 	if s.tracer == nil {
 		return

@@ -32,6 +32,7 @@ type Adaptive struct {
 	seed      maphash.Seed // of clients' hashes: nobody outside can tell who meets whom
 	queueCap  int
 	queueWait time.Duration
+	shadow    bool
 
 	mu       sync.Mutex
 	ctl      controller
@@ -49,7 +50,7 @@ func NewAdaptive(s Settings) (*Adaptive, error) {
 	}
 	s = s.WithDefaults()
 	return &Adaptive{
-		seed: maphash.MakeSeed(), queueCap: max(0, s.Queue), queueWait: s.QueueWait,
+		seed: maphash.MakeSeed(), queueCap: max(0, s.Queue), queueWait: s.QueueWait, shadow: s.Shadow,
 		ctl: newController(s),
 	}, nil
 }
@@ -60,7 +61,12 @@ type Ticket struct {
 	limiter *Adaptive
 	start   time.Time
 	stream  bool
+	spare   bool
 }
+
+// Shadowed reports whether the request would have been refused, its queue being
+// full, and was let through only because of [Settings.Shadow].
+func (t *Ticket) Shadowed() bool { return t.spare }
 
 // Acquire takes a place for a request of criticality c, waiting in the queue
 // for a short time if there is none. Waiting requests are served by
@@ -111,6 +117,12 @@ func (a *Adaptive) enter(c Criticality, client string, told func(Ticket, error))
 		return Ticket{limiter: a, start: now}, nil, nil
 	}
 	a.ctl.full()
+	if a.shadow {
+		full := a.inflight >= a.ctl.limit()+a.queueCap // all above the limit would wait
+		a.inflight++
+		a.mu.Unlock()
+		return Ticket{limiter: a, start: now, spare: full}, nil, nil
+	}
 	w, victim, refused := a.enqueue(now, key, told)
 	a.mu.Unlock()
 	if victim != nil {

@@ -43,6 +43,10 @@ func (b *Bulkhead) TryAcquireFor(c Criticality) bool {
 	}
 }
 
+// Acquire takes a place though there may be none, for a call that is let through
+// in any case: see [Policy.Shadow].
+func (b *Bulkhead) Acquire() { b.inflight.Add(1) }
+
 // Release gives a place back.
 func (b *Bulkhead) Release() { b.inflight.Add(-1) }
 

@@ -19,6 +19,8 @@ type Policy struct {
 	MaxInflight int `json:"max_inflight,omitzero"`
 	// Shares says what part of them less critical calls may fill.
 	Shares Shares `json:"shares,omitzero"`
+	// Shadow lets calls through that would be refused, and counts them.
+	Shadow bool `json:"shadow,omitzero"`
 }
 
 // Shares are the parts of all places that calls of each class may fill, above 0

@@ -23,6 +23,10 @@ type Settings struct {
 	Queue int
 	// QueueWait is the longest that a request waits. Default 500 ms.
 	QueueWait time.Duration
+	// Shadow lets every request through at once. The limit is found as always,
+	// and what would be refused because the queue is full is counted: see
+	// [Ticket.Shadowed]. Nobody waits, so nobody waits for too long.
+	Shadow bool
 }
 
 // WithDefaults returns s with every zero field set to its default.
@@ -74,19 +78,20 @@ type settingsJSON struct {
 	Max       int               `json:"max,omitzero"`
 	Queue     int               `json:"queue,omitzero"`
 	QueueWait duration.Duration `json:"queue_wait,omitzero"`
+	Shadow    bool              `json:"shadow,omitzero"`
 }
 
 // MarshalJSON writes the fields that are set.
 func (s Settings) MarshalJSON() ([]byte, error) {
-	return json.Marshal(settingsJSON{s.Initial, s.Min, s.Max, s.Queue, duration.Duration(s.QueueWait)})
+	return json.Marshal(settingsJSON{s.Initial, s.Min, s.Max, s.Queue, duration.Duration(s.QueueWait), s.Shadow})
 }
 
 // UnmarshalJSON reads what the object names and leaves the rest of s as it was.
 func (s *Settings) UnmarshalJSON(b []byte) error {
-	j := settingsJSON{s.Initial, s.Min, s.Max, s.Queue, duration.Duration(s.QueueWait)}
+	j := settingsJSON{s.Initial, s.Min, s.Max, s.Queue, duration.Duration(s.QueueWait), s.Shadow}
 	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("limit: settings: %w", err)
 	}
-	*s = Settings{j.Initial, j.Min, j.Max, j.Queue, time.Duration(j.QueueWait)}
+	*s = Settings{j.Initial, j.Min, j.Max, j.Queue, time.Duration(j.QueueWait), j.Shadow}
 	return nil
 }

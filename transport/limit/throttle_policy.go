@@ -24,6 +24,9 @@ type ThrottlePolicy struct {
 	// Window is for how long a call is remembered. Default 30 s; from 1 s to
 	// 1 h.
 	Window time.Duration
+	// Shadow lets calls through that would be held back, and counts them as held
+	// back, whatever comes of them. The service's circuit guards meanwhile.
+	Shadow bool
 }
 
 // WithDefaults returns p with every zero field set to its default.
@@ -55,19 +58,20 @@ type throttlePolicyJSON struct {
 	On     bool              `json:"on,omitzero"`
 	K      float64           `json:"k,omitzero"`
 	Window duration.Duration `json:"window,omitzero"`
+	Shadow bool              `json:"shadow,omitzero"`
 }
 
 // MarshalJSON writes the fields that are set.
 func (p ThrottlePolicy) MarshalJSON() ([]byte, error) {
-	return json.Marshal(throttlePolicyJSON{p.On, p.K, duration.Duration(p.Window)})
+	return json.Marshal(throttlePolicyJSON{p.On, p.K, duration.Duration(p.Window), p.Shadow})
 }
 
 // UnmarshalJSON reads what the object names and leaves the rest of p as it was.
 func (p *ThrottlePolicy) UnmarshalJSON(b []byte) error {
-	j := throttlePolicyJSON{p.On, p.K, duration.Duration(p.Window)}
+	j := throttlePolicyJSON{p.On, p.K, duration.Duration(p.Window), p.Shadow}
 	if err := strictjson.Unmarshal(b, &j); err != nil {
 		return fmt.Errorf("limit: throttle: %w", err)
 	}
-	*p = ThrottlePolicy{j.On, j.K, time.Duration(j.Window)}
+	*p = ThrottlePolicy{j.On, j.K, time.Duration(j.Window), j.Shadow}
 	return nil
 }
