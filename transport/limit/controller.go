@@ -19,8 +19,11 @@ const (
 	confidence = 2.2
 	// testFactor is by how much a test cuts the limit, at least and at most.
 	testFactor, testFactorMin = 0.7, 0.35
+	// tellingMargin is how many times the doubt the expected result of a test
+	// should be, tellingFactorMin the deepest cut for the sake of that.
+	tellingMargin, tellingFactorMin = 1.5, 0.5
 	// testLasting bounds a step whose result is in doubt.
-	testLasting = 500 * time.Millisecond
+	testLasting = time.Second
 	// someDropped is the share of requests running out of time that matters.
 	someDropped = 0.1
 	// dropFactor and dropSteps are for tests that most requests do not survive.
@@ -127,6 +130,11 @@ func (c *controller) undecided(now time.Time) bool {
 // follows reports whether the time has fallen with the limit, beyond doubt.
 func (c *controller) follows() bool { return c.lag() <= -c.lagDoubt() }
 
+// mayFollow reports whether it seems to have. What is in doubt must not be taken
+// for work that takes longer: each such error would raise the limit, and nothing
+// would bring it down again.
+func (c *controller) mayFollow() bool { return c.lag() < 0 }
+
 // fewerDropped reports whether fewer run out of time since the last cut, beyond
 // doubt: the difference of two shares of n is off by 1/sqrt(2n) at most.
 func (c *controller) fewerDropped() bool {
@@ -211,8 +219,16 @@ func (c *controller) begin(now time.Time, took, factor float64) {
 		c.accept(took) // there is nothing to cut
 		return
 	}
-	c.test = test{running: true, from: c.current, factor: factor}
+	c.test = test{running: true, from: c.current, factor: min(factor, max(tellingFactorMin, c.telling(now)))}
 	c.cut(now, took)
+}
+
+// telling returns by what factor the limit must be cut for the result to stand
+// out from chance, if requests go on ending as often as in this window: the fewer
+// they are the deeper.
+func (c *controller) telling(now time.Time) float64 {
+	later := c.win.doubt() * math.Sqrt(float64(now.Sub(c.win.opened))/float64(testLasting))
+	return math.Exp(-2 * tellingMargin * confidence * math.Hypot(c.win.doubt(), later))
 }
 
 // cut takes one step down from a limit at which requests took so long.
@@ -241,7 +257,9 @@ func (c *controller) step(now time.Time, took float64) {
 		// Fewer at once fare better, though what they took was the time they had.
 		c.cut(now, took)
 	case !c.follows():
-		c.accept(took)
+		if !c.mayFollow() { // or else the next test may tell
+			c.accept(took)
+		}
 		before := t.before
 		t.running = false
 		c.set(now, before)

@@ -8,6 +8,7 @@ func All() []bench.Experiment {
 		BeyondRoundRobin(),
 		Prequal(),
 		Metastable(),
+		Overload(),
 		RetryStorm(),
 		Subsetting(),
 		Tail(),

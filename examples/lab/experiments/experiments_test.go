@@ -31,7 +31,7 @@ var quick = map[string][]map[string]any{}
 
 // long are experiments on the simulator that take minutes with the race
 // detector. Its one goroutine, and all that runs in it, is raced in package sim.
-var long = []string{"beyond-round-robin", "prequal", "metastable"}
+var long = []string{"beyond-round-robin", "prequal", "metastable", "overload"}
 
 // rowsOf returns all rows of the experiment.
 func rowsOf(t *testing.T, name string) []map[string]any {
@@ -93,7 +93,7 @@ func checkContract(t *testing.T, e bench.Experiment, rows []map[string]any) {
 // mine are the experiments that run in the simulator or by computation alone,
 // the ones whose tests are here.
 func mine() []bench.Experiment {
-	return []bench.Experiment{BeyondRoundRobin(), Prequal(), Metastable(), Subsetting(), TailAtScale(), Jitter()}
+	return []bench.Experiment{BeyondRoundRobin(), Prequal(), Metastable(), Overload(), Subsetting(), TailAtScale(), Jitter()}
 }
 
 // Every experiment keeps the contract, and gives the same rows again, also

@@ -71,6 +71,20 @@ func TestMetastable(t *testing.T) {
 	}
 }
 
+// The adaptive limit finds what the server can do, and keeps waiting short.
+func TestOverload(t *testing.T) {
+	rows := rowsOf(t, "overload")
+	goodput, ratio := figures(t, rows, "goodput"), figures(t, rows, "p99_ratio")
+	for _, variant := range []string{" 8 workers", " 32 workers", " 8 cores"} {
+		if g, r := goodput["gabion"+variant], ratio["gabion"+variant]; g < 0.9 || r > 3 {
+			t.Errorf("%s: goodput %v of what the server can do, p99 %v times that without load", variant, g, r)
+		}
+		if r := ratio["no-limit"+variant]; r < 20 {
+			t.Errorf("%s: p99 %v times that without load, and no limit", variant, r)
+		}
+	}
+}
+
 func TestSubsetting(t *testing.T) {
 	rows := rowsOf(t, "subsetting")
 	least, most := figures(t, rows, "fewest"), figures(t, rows, "most")

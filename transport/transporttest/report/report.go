@@ -161,6 +161,18 @@ func (r *Report) countReplicas() {
 // above. Without calls it is 0.
 func (r *Report) Quantile(q float64) time.Duration { return r.latencies.quantile(q) }
 
+// QuantileOK is Quantile of the calls that went well alone. It looks at all calls
+// each time.
+func (r *Report) QuantileOK(q float64) time.Duration {
+	l := newLatencies()
+	for c := range r.data.callsIn(r.window) {
+		if c.ok {
+			l.add(c.end - c.start)
+		}
+	}
+	return l.quantile(q)
+}
+
 // Between returns the report of what started at from or later and before to, as
 // offsets from the start of the run. Calls and events are cut there exactly.
 // Attempts, and what servers did, are counted by whole seconds: all those that

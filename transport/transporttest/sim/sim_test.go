@@ -454,6 +454,26 @@ func TestShedsOpenNoCircuit(t *testing.T) {
 	}
 }
 
+// Requests that share the cores of a server all take longer when there are too
+// many of them. At five times too much the limit keeps them few, however little
+// each window tells of what is usual: an error now and then must not add up.
+func TestLimitOfSharedCores(t *testing.T) {
+	skipWithRace(t)
+	for seed := range uint64(3) {
+		c := small(1, 4000)
+		c.Seed, c.For, c.Clients[0].Policy = seed, 25*time.Second, patient(balance.P2C)
+		c.Servers[0].Kind, c.Servers[0].Cores, c.Servers[0].Limit = sim.Sharing, 8, &limit.Settings{}
+		r := mustRun(t, c)
+		late := r.Between(10*time.Second, 25*time.Second)
+		if p99 := late.QuantileOK(0.99); p99 > 140*ms { // of one alone: 46 ms
+			t.Errorf("seed %d: p99 %v", seed, p99)
+		}
+		if share := float64(late.OK) / 15 / 800; share < 0.93 {
+			t.Errorf("seed %d: goodput %.3f of what the server can do", seed, share)
+		}
+	}
+}
+
 // What a server does for callers that have gone ends if it notices.
 func TestCancels(t *testing.T) {
 	late := func(kind string, cancels bool) (time.Duration, float64) {
