@@ -164,9 +164,9 @@ func (t *Transport) refresh(req *http.Request, e *entry) {
 	var resp *http.Response
 	var err error
 	if e.validators() {
-		resp, err = t.validate(req, e, nil)
+		resp, err = t.validate(req, e, nil) //nolint:bodyclose // discard closes it
 	} else {
-		resp, err = t.refetch(req, e, nil)
+		resp, err = t.refetch(req, e, nil) //nolint:bodyclose // discard closes it
 	}
 	if err != nil {
 		return // e stays stale, and the next request asks again

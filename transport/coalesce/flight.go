@@ -203,7 +203,7 @@ func (f *flight) run(t *Transport, id string, req *http.Request) {
 		}
 	}()
 	f.err = errors.New("coalesce: the shared call ended without returning") // stands if it calls runtime.Goexit
-	resp, err := t.direct(req)
+	resp, err := t.direct(req)                                              //nolint:bodyclose // whoever gets it closes it, or drop
 	f.err = err
 	if err != nil {
 		return
