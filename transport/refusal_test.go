@@ -20,9 +20,9 @@ import (
 	"github.com/gabion-go/gabion/transport/limit"
 )
 
-// refusals are the ways in which a client refuses a call before anything is
+// clientRefusals are the ways in which a client refuses a call before anything is
 // sent.
-var refusals = []struct {
+var clientRefusals = []struct {
 	name   string
 	refuse func(transport.ServiceState)
 	want   error
@@ -83,7 +83,7 @@ func observed(tb testing.TB) transport.ClientOption {
 }
 
 func TestRefusalAllocations(t *testing.T) {
-	for _, r := range refusals {
+	for _, r := range clientRefusals {
 		t.Run(r.name, func(t *testing.T) {
 			call := refusing(t, r.refuse)
 			if err := call(); !errors.Is(err, r.want) {
@@ -111,7 +111,7 @@ func TestRefusedCallsLeaveNothingBehind(t *testing.T) {
 // BenchmarkRefusal is a call that is refused: without an observer, and with
 // metrics and traces of which none is sampled.
 func BenchmarkRefusal(b *testing.B) {
-	for _, r := range refusals {
+	for _, r := range clientRefusals {
 		b.Run(r.name, func(b *testing.B) { benchRefusal(b, refusing(b, r.refuse)) })
 		b.Run(r.name+"/observed", func(b *testing.B) { benchRefusal(b, refusing(b, r.refuse, observed(b))) })
 	}
