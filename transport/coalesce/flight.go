@@ -202,8 +202,9 @@ func (f *flight) run(t *Transport, id string, req *http.Request) {
 			f.panic = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	f.err = errors.New("coalesce: the shared call ended without returning") // stands if it calls runtime.Goexit
-	resp, err := t.direct(req)                                              //nolint:bodyclose // whoever gets it closes it, or drop
+	// This stands if it calls runtime.Goexit.
+	f.err = errors.New("coalesce: the shared call ended without returning")
+	resp, err := t.direct(req) //nolint:bodyclose // whoever gets it closes it, or drop
 	f.err = err
 	if err != nil {
 		return
