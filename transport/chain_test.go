@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/limit"
 )
 
 // chain starts one server for each name, each of which answers what the next
@@ -142,6 +144,79 @@ func TestNewInstancesAreProbedSoon(t *testing.T) {
 		}
 		if s := b.State(); s != breaker.Closed {
 			t.Errorf("the circuit is %v", s)
+		}
+	})
+}
+
+// Thirty users with 300 ms of patience ask a chain whose end is slow and takes
+// two at a time, so that there are queues, retries and work in progress at every
+// hop when the time is up. No hop has more of it than the one before, nothing
+// begins after it, and nothing goes on.
+func TestNothingRunsAfterTheRootsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		var mu sync.Mutex
+		var began, running int
+		root := time.Now().Add(300 * time.Millisecond)
+		watch := func(h http.HandlerFunc) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				d, ok := r.Context().Deadline()
+				if now := time.Now(); !ok || d.After(root) || !now.Before(root) {
+					t.Errorf("work began %v before the root's deadline with one %v before it (%t)", root.Sub(now), root.Sub(d), ok)
+				}
+				mu.Lock()
+				began++
+				running++
+				mu.Unlock()
+				h(w, r)
+				mu.Lock()
+				defer mu.Unlock()
+				if running--; time.Now().After(root) {
+					t.Errorf("work ended %v after the root's deadline", time.Since(root))
+				}
+			}
+		}
+		policy := transport.WithPolicy(transport.Policy{AttemptTimeout: 110 * time.Millisecond})
+		next := ""
+		for _, name := range []string{"d", "c", "b", "a"} {
+			client, to := f.client(policy), next
+			h := func(w http.ResponseWriter, r *http.Request) {
+				if status, _, err := get(r.Context(), client, "http://"+to+"/"); err != nil {
+					w.WriteHeader(http.StatusBadGateway)
+				} else {
+					w.WriteHeader(status)
+				}
+			}
+			var opts []transport.ServerOption
+			if to == "" {
+				h = func(_ http.ResponseWriter, r *http.Request) {
+					select {
+					case <-r.Context().Done():
+					case <-time.After(90 * time.Millisecond):
+					}
+				}
+				opts = append(opts, transport.WithSettings(transport.ServerSettings{
+					Limit: limit.Settings{Initial: 2, Min: 2, Max: 2, QueueWait: time.Hour}}))
+			}
+			f.start(name, name+":1", watch(h), opts...)
+			next = name
+		}
+		user := f.client(policy)
+		ctx, cancel := context.WithDeadline(t.Context(), root)
+		defer cancel()
+		var wg sync.WaitGroup
+		for range 30 {
+			wg.Go(func() { _, _, _ = get(ctx, user, "http://a/") })
+		}
+		wg.Wait()
+		if time.Now().After(root) {
+			t.Errorf("the users waited until %v after their deadline", time.Since(root))
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if began < 60 || f.hit("d:1") < 4 || running != 0 {
+			t.Errorf("%d began, %d at the end of the chain, %d run on", began, f.hit("d:1"), running)
 		}
 	})
 }
