@@ -74,7 +74,9 @@ func TestShadowedLimits(t *testing.T) {
 		"bulkhead of a route": {transport.ShadowBulkhead, func(shadow bool) transport.Policy {
 			return transport.Policy{Retry: once, Routes: map[string]transport.Route{"GET /": {Limit: limit.Policy{MaxInflight: 3, Shadow: shadow}}}}
 		}, nil, false, 10, 7},
-		"server": {transport.ShadowQueue, func(bool) transport.Policy { return transport.Policy{Retry: once} }, func(shadow bool) limit.Settings {
+		"server": {transport.ShadowQueue, func(bool) transport.Policy {
+			return transport.Policy{Timeout: time.Minute, AttemptTimeout: time.Minute, Retry: once}
+		}, func(shadow bool) limit.Settings {
 			return limit.Settings{Min: 2, Max: 2, Queue: 3, QueueWait: time.Minute, Shadow: shadow}
 		}, false, 10, 5},
 	} {
@@ -94,6 +96,7 @@ func TestShadowedLimits(t *testing.T) {
 					}, opts...)
 					cl := f.client(transport.WithPolicy(c.policy(shadow)), transport.WithObserver(seen))
 					refused := refusals(t, cl, c.calls, c.fails)
+					time.Sleep(time.Minute) // until the handlers have ended
 					want := map[bool][2]int{true: {c.want, 0}, false: {0, c.want}}[shadow]
 					if got := [2]int{seen.seen[c.limit], refused}; got != want {
 						t.Errorf("spared and refused: %v, want %v", got, want)
