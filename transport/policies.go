@@ -156,3 +156,14 @@ func (p Policies) clone() Policies {
 	p.Services = maps.Clone(p.Services)
 	return p
 }
+
+// AtRoute returns what calls that match the pattern of a route go by: p with what
+// the route has of its own, the route's bound on calls in flight as Limit, and no
+// routes. It is p itself if there is no such route.
+func (p Policy) AtRoute(pattern string) Policy {
+	r, ok := p.Routes[pattern]
+	if !ok {
+		return p
+	}
+	return r.over(p)
+}

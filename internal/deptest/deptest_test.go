@@ -72,6 +72,7 @@ var allowed = map[string]map[string]string{
 	"transport/collapse":              {module + "transport/collapse": own},
 	"transport":                       {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/identity": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},
 	"transport/policysource":          {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},
+	"transport/doctor":                {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},
 	"observe/metrics":                 with(map[string]string{module + "observe": own}, promDeps, map[string]string{"go.opentelemetry.io/otel": "exemplars carry trace ids", "github.com/go-logr/": otelNeeds, "go.opentelemetry.io/auto/sdk": otelNeeds}),
 	"observe/traces":                  with(map[string]string{module + "observe": own}, otelDeps),
 	"observe/logs":                    {module + "observe": own, "github.com/lmittmann/tint": tint, "go.opentelemetry.io/otel": "records carry trace ids", "github.com/cespare/xxhash/": otelNeeds, "github.com/go-logr/": otelNeeds, "go.opentelemetry.io/auto/sdk": otelNeeds},
