@@ -9,9 +9,19 @@ import (
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/doctor"
 )
 
-// debugState is what /debug/gabion shows.
+// debugState is what /debug/gabion shows, as JSON:
+//
+//   - instance, status, registration, checks, server, discovery: this instance,
+//     and what it knows of others;
+//   - clients: each service that it calls, with circuit, limits, endpoints, what is
+//     hedged and from when, what shadows, and the policy in force, routes
+//     included, with its source;
+//   - policies: all that are in force, the last change and the last refusal, and of
+//     each file or store its documents with the reason why one was refused;
+//   - doctor: what makes no sense in all this, see package transport/doctor.
 type debugState struct {
 	Instance     debugInstance           `json:"instance"`
 	Status       string                  `json:"status"`
@@ -21,6 +31,7 @@ type debugState struct {
 	Discovery    map[string]debugService `json:"discovery"`
 	Clients      []debugClient           `json:"clients"`
 	Policies     debugPolicies           `json:"policies"`
+	Doctor       []doctor.Finding        `json:"doctor"`
 }
 
 type debugInstance struct {
@@ -58,12 +69,16 @@ type debugService struct {
 type debugClient struct {
 	Service   string           `json:"service"`
 	Breaker   string           `json:"breaker"`
+	Throttle  debugThrottle    `json:"throttle"`
+	Hedging   []debugHedge     `json:"hedging"`
+	Shadow    debugShadow      `json:"shadow"`
 	Panic     bool             `json:"panic"`
 	Limit     debugLimit       `json:"bulkhead"`
 	Budget    float64          `json:"retry_tokens"`
 	Pick      debugPick        `json:"pick"`
 	Endpoints []debugEndpoint  `json:"endpoints"`
 	Policy    transport.Policy `json:"policy"`
+	Source    string           `json:"policy_source"`
 }
 
 // debugPick is where a call would go now, and why.
@@ -127,7 +142,7 @@ func (s *Service) debug() debugState {
 	for _, c := range services {
 		d.Clients = append(d.Clients, s.debugClient(c))
 	}
-	d.Policies = s.debugPolicies()
+	d.Policies, d.Doctor = s.debugPolicies(), s.doctor()
 	return d
 }
 
@@ -138,6 +153,8 @@ func (s *Service) debugClient(c transport.ServiceState) debugClient {
 		Limit:  debugLimit{InFlight: c.Bulkhead.InFlight(), Limit: c.Bulkhead.Max()},
 		Budget: c.Budget.Tokens(),
 		Policy: s.client.PolicyFor(c.Name).WithDefaults(), Endpoints: []debugEndpoint{},
+		Source: s.client.PolicySource(c.Name), Throttle: debugThrottle{c.Throttle.Policy().On, c.Throttle.Rejecting()},
+		Hedging: s.debugHedging(c.Name), Shadow: newDebugShadow(c),
 	}
 	x := c.Balancer.Explain(balance.Call{})
 	d.Pick = debugPick{Policy: x.Policy, Part: x.Part, Zone: x.Zone, Chosen: x.Chosen.Instance.ID, Reason: x.Reason, Excluded: x.Excluded}
