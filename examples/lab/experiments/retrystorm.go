@@ -52,9 +52,10 @@ above is cancelled below.
 
 gabion's hops do not retry what a hop below has retried, pay for retries from a budget that only
 successes fill, and have a breaker each. In the first seconds the budgets are spent and the breakers
-open; after that only probes go out. The price is the recovery: a service that refuses because its
-own circuit is open fails in the eyes of its callers, so that the circuits above it open too, and
-close one behind the other, each after a period of up to 12 s and a ramp of 5 s.`,
+open; after that only probes go out. Where leaf answers or refuses, the circuits for it open and none
+above them: whoever meets one says that he is not to blame. The price is the recovery: each replica of
+back has a circuit of its own, and finds out that leaf is back when an open period of up to 12 s is
+over, or soon after the registry has told it of the processes that started.`,
 		Takes:    time.Minute,
 		Policies: []string{"no-retries", "three-tries-a-hop", "four-tries-a-hop", whole},
 		Published: []bench.Published{
