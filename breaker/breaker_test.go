@@ -680,7 +680,7 @@ func TestProbeSoonCountsOnce(t *testing.T) {
 		_ = call(t, b, errDown)
 		time.Sleep(2*time.Minute - 1)
 		wantState(t, b, breaker.Open)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantState(t, b, breaker.HalfOpen)
 	})
 }

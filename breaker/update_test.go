@@ -30,7 +30,7 @@ func TestUpdate(t *testing.T) {
 			update(t, b, change(func(st *breaker.Settings) { st.Window, st.Probes = 20*s, 1 }))
 			time.Sleep(s - 1)
 			wantState(t, b, breaker.Open)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			_ = call(t, b, nil)
 			wantState(t, b, breaker.Closed) // one probe is enough now
 		}},
@@ -39,7 +39,7 @@ func TestUpdate(t *testing.T) {
 			update(t, b, change(func(st *breaker.Settings) { st.OpenFor, st.MaxOpenFor = s, 2*s }))
 			time.Sleep(2*s - 1)
 			wantState(t, b, breaker.Open)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			wantState(t, b, breaker.HalfOpen)
 		}},
 		"an event comes at the new end without traffic": {change(func(st *breaker.Settings) { st.OpenFor = time.Hour }), func(t *testing.T, b *breaker.Breaker) {

@@ -129,7 +129,7 @@ func (s *jsonShape) name(quoted []byte) error {
 	name := fold(unquote(quoted))
 	level := &s.levels[len(s.levels)-1]
 	known := s.names[level.first:]
-	twice := false
+	var twice bool
 	if level.many != nil {
 		_, twice = level.many[string(name)]
 	} else {

@@ -21,7 +21,8 @@ func parseLoad(s string) (l balance.Load, ok bool) {
 	if !text || len(s) > maxReport {
 		return l, false
 	}
-	for field := ""; s != ""; {
+	for s != "" {
+		var field string
 		field, s, _ = strings.Cut(s, ",")
 		name, value, _ := strings.Cut(field, "=")
 		n, valid := parseNumber(strings.TrimSpace(value))

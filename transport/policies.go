@@ -134,7 +134,7 @@ func validateHost(name string) error {
 
 // apart returns the errors that err joins, those that they join, and so on.
 func apart(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the very value, which is joined or not
+	joined, ok := err.(interface{ Unwrap() []error })
 	switch {
 	case err == nil:
 		return nil

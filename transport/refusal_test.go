@@ -102,7 +102,7 @@ func TestRefusedCallsLeaveNothingBehind(t *testing.T) {
 	first := call()
 	for range 10 {
 		err := call()
-		if err == first || err.Error() != first.Error() {
+		if err == first || err.Error() != first.Error() { //nolint:errorlint // the very value
 			t.Fatalf("got %v, want another error like %v", err, first)
 		}
 	}

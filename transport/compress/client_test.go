@@ -67,7 +67,7 @@ func TestClient(t *testing.T) {
 			defer func() { _ = resp.Body.Close() }()
 			b, err := io.ReadAll(resp.Body)
 			if tc.fails != nil {
-				if err == nil || tc.fails != io.EOF && !errors.Is(err, tc.fails) || len(b) > 1<<20 {
+				if err == nil || !errors.Is(tc.fails, io.EOF) && !errors.Is(err, tc.fails) || len(b) > 1<<20 {
 					t.Errorf("read %d bytes and %v, want %v", len(b), err, tc.fails)
 				}
 				return

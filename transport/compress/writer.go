@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -134,7 +135,7 @@ func (w *responseWriter) decide(p []byte) {
 	if h["Content-Type"] == nil {
 		sample := p
 		if len(w.held) > 0 {
-			sample = append(w.held, p[:min(len(p), 512)]...)
+			sample = slices.Concat(w.held, p[:min(len(p), 512)])
 		}
 		if len(sample) == 0 {
 			w.pass()

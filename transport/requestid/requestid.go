@@ -61,7 +61,7 @@ type Settings struct {
 func Handler(next http.Handler, s Settings) http.Handler {
 	trusted := slices.Clone(s.Trusted)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := ""
+		var id string
 		if given := r.Header[Header]; len(given) == 1 && Valid(given[0]) && isTrusted(r.RemoteAddr, trusted) {
 			id = given[0]
 		} else {
