@@ -47,7 +47,7 @@ func serveQuote(w http.ResponseWriter, r *http.Request) {
 // this process.
 type callKind struct {
 	name  string
-	start func(b *testing.B) (*http.Client, string)
+	start func(tb testing.TB) (*http.Client, string)
 }
 
 var (
@@ -55,9 +55,9 @@ var (
 	bareCalls = callKind{"bare", startBare}
 	// gabionCalls have everything on: discovery, balancing, breaker, retries,
 	// limits, metrics, and traces of which 1 % are sampled.
-	gabionCalls = callKind{"gabion", func(b *testing.B) (*http.Client, string) { return startGabion(b, 0.01) }}
+	gabionCalls = callKind{"gabion", func(tb testing.TB) (*http.Client, string) { return startGabion(tb, 0.01) }}
 	// tracedCalls are gabionCalls of which each is exported, in batches.
-	tracedCalls = callKind{"traced", func(b *testing.B) (*http.Client, string) { return startGabion(b, 1) }}
+	tracedCalls = callKind{"traced", func(tb testing.TB) (*http.Client, string) { return startGabion(tb, 1) }}
 )
 
 // BenchmarkCall measures a whole call of each kind. What the kinds cost beside
@@ -205,22 +205,22 @@ func runCalls(b *testing.B, call func() error, concurrent, n int) {
 	}
 }
 
-func listen(b *testing.B) net.Listener {
+func listen(tb testing.TB) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l
 }
 
-func startBare(b *testing.B) (*http.Client, string) {
-	l := listen(b)
+func startBare(tb testing.TB) (*http.Client, string) {
+	l := listen(tb)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/quote", serveQuote)
 	srv := &http.Server{Handler: mux}
 	go func() { _ = srv.Serve(l) }()
 	tr := &http.Transport{MaxIdleConnsPerHost: 1024}
-	b.Cleanup(func() {
+	tb.Cleanup(func() {
 		tr.CloseIdleConnections()
 		_ = srv.Close()
 	})
@@ -228,38 +228,38 @@ func startBare(b *testing.B) (*http.Client, string) {
 }
 
 // startGabion starts both sides. Of the traces, the share sampled is exported.
-func startGabion(b *testing.B, sampled float64) (*http.Client, string) {
-	l := listen(b)
+func startGabion(tb testing.TB, sampled float64) (*http.Client, string) {
+	l := listen(tb)
 	m, err := metrics.New(prometheus.NewRegistry())
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	t, err := traces.New("bench",
 		traces.WithExporter(tracetest.NewNoopExporter()),
 		traces.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(sampled))))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/quote", serveQuote)
 	srv, err := transport.NewServer(mux, transport.WithServerObserver(instrument.Server("pricing", m, t)))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	go func() { _ = srv.Serve(l) }()
 	backend, err := static.New(map[string][]discovery.Instance{"pricing": {{ID: "pricing-1", Service: "pricing", Addr: l.Addr().String()}}})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	c, err := transport.NewClient(backend, transport.WithObserver(instrument.Client(m, t)))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = c.Close()
 		_ = srv.Close()
 		_ = backend.Close()
-		_ = t.Shutdown(b.Context())
+		_ = t.Shutdown(tb.Context())
 	})
 	return c.HTTPClient(), "http://pricing/v1/quote"
 }
