@@ -183,3 +183,13 @@ func TestFallbackPanicInTheCallGoesOn(t *testing.T) {
 	}()
 	_, _ = f.Do(t.Context(), b, func(context.Context) (int, error) { panic("boom") })
 }
+
+// Who is turned away by a busy dependency gets the second answer too.
+func TestFallbackWhenBusy(t *testing.T) {
+	f := newFallback(t, func(context.Context, error) (int, error) { return 2, nil })
+	b := mustNew(t, breaker.WithClassifier(judgeBusy))
+	v, err := f.Do(t.Context(), b, func(context.Context) (int, error) { return 0, errBusy })
+	if v != 2 || err != nil {
+		t.Errorf("got %d, %v, want the fallback's 2", v, err)
+	}
+}
