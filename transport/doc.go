@@ -50,6 +50,15 @@
 // again if the HTTP/1 connection that it took from its pool breaks before the
 // answer begins, at most once for each such connection.
 //
+// # Live policies
+//
+// Policies change while calls are under way, from code ([Client.SetPolicy],
+// [Client.SetPolicies]) or from a file or a store (package policysource), all or
+// nothing: what is wrong is refused with the reasons, and the last good policies
+// stay. A breaker, a throttle, a bulkhead, ejection and a server's limit can
+// shadow, by the setting of that name: they decide and count, and refuse nothing.
+// Package doctor finds settings that make no sense together.
+//
 // # Errors
 //
 // A call that brought no response fails with an [*Error]. It matches
