@@ -24,9 +24,11 @@ type place struct {
 
 	mu      sync.Mutex
 	ticket  limit.Ticket
+	held    bool // it was had, and is neither given up nor given back
 	reading bool // the body is being waited for
 	away    bool // given up until the body has come
 	stream  bool // given up for good
+	over    bool // given back: who still reads the body gets none again
 	spare   bool // it was had only because the limit shadows
 }
 
@@ -36,6 +38,14 @@ func (p *place) acquire(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ticket, p.away, p.spare = t, false, p.spare || t.Shadowed()
+	switch { // what has happened while it waited
+	case p.over:
+		p.ticket.Release(limit.Ignored)
+	case p.stream:
+		p.ticket.Stream()
+	default:
+		p.held = err == nil
+	}
 	return err
 }
 
@@ -43,7 +53,7 @@ func (p *place) acquire(ctx context.Context) error {
 func (p *place) streams() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stream = true
+	p.stream, p.held = true, false
 	p.ticket.Stream()
 }
 
@@ -51,8 +61,8 @@ func (p *place) streams() {
 func (p *place) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reading && !p.stream {
-		p.away = true
+	if p.reading && p.held {
+		p.held, p.away = false, true
 		p.ticket.Stream()
 	}
 }
@@ -67,7 +77,7 @@ func (p *place) read(on bool) {
 // comeBack takes a place again if it was given up for the body.
 func (p *place) comeBack() error {
 	p.mu.Lock()
-	back := p.away && !p.stream
+	back := p.away && !p.stream && !p.over
 	if back {
 		p.ticket.Release(limit.Ignored)
 	}
@@ -78,10 +88,14 @@ func (p *place) comeBack() error {
 	return p.acquire(p.ctx)
 }
 
-func (p *place) release(o limit.Outcome) {
+// release gives the place back and reports whether it was had only because the
+// limit shadows.
+func (p *place) release(o limit.Outcome) (spare bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.held, p.over = false, true
 	p.ticket.Release(o)
+	return p.spare
 }
 
 // slowBody is a request body whose sender may be slow on purpose. While it is,

@@ -168,12 +168,11 @@ func (x *exchange) serve(r *http.Request) {
 	}
 	defer func() {
 		now := time.Now()
-		x.state.place.release(x.limitOutcome(ctx, now))
-		x.server.load.record(now.Sub(began), x.w.status >= 500)
-		x.info.Route = r.Pattern
-		if x.state.place.spare {
+		if x.state.place.release(x.limitOutcome(ctx, now)) {
 			x.info.Shadowed = ShadowQueue
 		}
+		x.server.load.record(now.Sub(began), x.w.status >= 500)
+		x.info.Route = r.Pattern
 	}()
 	x.call(r)
 }
