@@ -69,7 +69,7 @@ func BenchmarkCall(b *testing.B) {
 				b.Run(fmt.Sprintf("%s/%s/c=%d", kind.name, method, c), func(b *testing.B) {
 					client, url := kind.start(b)
 					call := func() error { return callOnce(b.Context(), client, method, url) }
-					warmUp(b, call)
+					warmUp(b, call, c)
 					b.ReportAllocs()
 					b.ResetTimer()
 					runCalls(b, call, c, b.N)
@@ -105,8 +105,8 @@ func compare(b *testing.B, kind callKind, method string, concurrent int) {
 	clientB, urlB := kind.start(b)
 	bare := func() error { return callOnce(b.Context(), clientA, method, urlA) }
 	full := func() error { return callOnce(b.Context(), clientB, method, urlB) }
-	warmUp(b, bare)
-	warmUp(b, full)
+	warmUp(b, bare, concurrent)
+	warmUp(b, full, concurrent)
 	b.ResetTimer()
 	var less, much costs
 	made := 0
@@ -180,7 +180,7 @@ func callOnce(ctx context.Context, client *http.Client, method, url string) erro
 }
 
 // warmUp fills connections, tables and pools.
-func warmUp(b *testing.B, call func() error) { runCalls(b, call, 64, 500) }
+func warmUp(b *testing.B, call func() error, concurrent int) { runCalls(b, call, concurrent, 500) }
 
 // runCalls makes n calls, so many at once.
 func runCalls(b *testing.B, call func() error, concurrent, n int) {
