@@ -9,7 +9,9 @@
 // Every call walks the same path: it gets a deadline, a place in the service's
 // bulkhead and the consent of the service's circuit breaker; then attempts are
 // made, each on one endpoint that the balancer picks, until one succeeds or
-// the retry policy, the retry budget or the deadline says stop. The outcome is
+// the retry policy, the retry budget or the deadline says stop. An attempt that
+// is late may be hedged by another one beside it, if the policy says so, and the
+// first success wins. Routes can have rules of their own ([Route]). The outcome is
 // known when the response body has ended, and is recorded once, for the
 // breaker, the balancer and the observer together.
 //

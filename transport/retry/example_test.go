@@ -49,3 +49,22 @@ func ExampleIdempotent() {
 	// false
 	// true
 }
+
+// When is a call late? Once it takes longer than nearly all of the recent ones.
+func ExampleHedger() {
+	h, err := retry.NewHedger(retry.Hedge{On: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i := range 1000 { // calls of 1 to 100 ms
+		h.Began()
+		h.Record(time.Duration(i%100+1) * time.Millisecond)
+	}
+	late, known := h.Delays()
+	fmt.Println(known, late.First.Round(10*time.Millisecond))
+	fmt.Println("may hedge:", h.Take(false))
+	// Output:
+	// true 100ms
+	// may hedge: true
+}
