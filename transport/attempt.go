@@ -35,7 +35,7 @@ type attempt struct {
 	cancel   context.CancelCauseFunc
 	alarm    *alarm
 	limit    error       // why the alarm cancels
-	told     time.Time   // when the server's time is up, by what it was told
+	told     time.Time   // when the server's time is up, by what it was told; zero if it was told nothing
 	wrote    atomic.Bool // something of the request went out
 	info     Attempt
 	instance discovery.Instance
@@ -124,7 +124,7 @@ func (a *attempt) start(ctx context.Context, now, deadline time.Time) {
 	a.ctx.Context, a.cancel = context.WithCancelCause(ctx)
 	a.limit = ErrAttemptTimeout
 	if !deadline.Before(a.call.deadline) {
-		a.limit = ErrTimeout
+		a.limit = a.call.late
 	}
 	a.alarm = a.call.svc.client.alarms.take(a, deadline.Sub(now))
 }
@@ -161,7 +161,6 @@ func hopMargin(left time.Duration) time.Duration {
 // the call, so nothing is said of its time.
 func (a *attempt) header(now time.Time) http.Header {
 	k := a.call
-	a.told = k.deadline
 	h := make(http.Header, len(k.req.Header)+4) // these and a trace's
 	maps.Copy(h, k.req.Header)
 	if h["Upgrade"] == nil {
@@ -290,10 +289,10 @@ func (a *attempt) judgeError() {
 		a.err, a.outcome = err, Cancelled // no server is to blame
 		return
 	}
-	switch {
-	case errors.Is(gone(a.call.req.Context()), context.DeadlineExceeded):
+	switch left := a.call.gone(); {
+	case errors.Is(left, context.DeadlineExceeded):
 		a.outcome = Timeout // an endpoint that hangs must be found out; the call as a whole is Cancelled
-	case gone(a.call.req.Context()) != nil:
+	case left != nil:
 		a.outcome = Cancelled
 	case errors.Is(a.err, ErrTimeout):
 		a.outcome = Timeout
@@ -311,12 +310,15 @@ func (a *attempt) cause(err error) error {
 	switch {
 	case a.ctx.Err() != nil:
 		return context.Cause(&a.ctx)
-	case !time.Now().Before(a.told):
-		return ErrTimeout
+	case a.over():
+		return a.call.late
 	default:
 		return err
 	}
 }
+
+// over reports whether the server's time is up.
+func (a *attempt) over() bool { return !a.told.IsZero() && !time.Now().Before(a.told) }
 
 // neverArrived reports whether no server can have begun to work on the
 // request: no connection came about, or the server said that it took nothing.

@@ -186,6 +186,7 @@ func (b failedBody) Close() error             { return nil }
 type responseBody struct {
 	attempt *attempt
 	rc      io.ReadCloser
+	limit   int64 // of bytes; 0 is none
 	n       int64 // bytes read
 	ended   atomic.Bool
 }
@@ -207,6 +208,7 @@ func newResponseBody(a *attempt, now time.Time) io.ReadCloser {
 		return writableBody{b, w} // the connection is the caller's now, without limit
 	}
 	a.onBody = true
+	b.limit = a.call.rules.bytes
 	a.alarm.start(a.call.deadline.Sub(now))
 	if (a.resp.ContentLength == 0 || a.call.req.Method == http.MethodHead) && b.empty() {
 		return http.NoBody
@@ -228,18 +230,19 @@ func (b *responseBody) empty() bool {
 
 // expire ends the call when its time is up, even if nobody reads the body.
 func (b *responseBody) expire() {
-	b.attempt.cancel(ErrTimeout)
-	b.end(ErrTimeout)
+	late := b.attempt.call.late
+	b.attempt.cancel(late)
+	b.end(late)
 }
 
 // Read reads the body. When it ends, well or not, so does the call.
 func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.rc.Read(p)
 	b.n += int64(n)
-	if limit := b.attempt.call.rules.bytes; limit > 0 && b.n > limit {
-		over := b.n - limit
+	if b.limit > 0 && b.n > b.limit {
+		over := b.n - b.limit
 		n -= int(min(over, int64(n)))
-		err = fmt.Errorf("%w: more than %d bytes", ErrBodyTooLarge, limit)
+		err = fmt.Errorf("%w: more than %d bytes", ErrBodyTooLarge, b.limit)
 		b.attempt.cancel(err)
 	}
 	switch {
@@ -277,7 +280,7 @@ func (b *responseBody) end(err error) {
 // bodyOutcome sorts an error of the response body.
 func (k *call) bodyOutcome(err error) Outcome {
 	switch {
-	case gone(k.req.Context()) != nil || errors.Is(err, context.Canceled):
+	case k.gone() != nil || errors.Is(err, context.Canceled):
 		return Cancelled
 	case errors.Is(err, ErrTimeout):
 		return Timeout

@@ -28,6 +28,7 @@ type call struct {
 	req      *http.Request
 	ctx      context.Context // the caller's, with what the observer added
 	deadline time.Time
+	late     error // what ends the call then: ErrTimeout, unless the deadline is the caller's
 	permit   breaker.Permit
 	body     replayBody
 	want     balance.Call         // what the balancer is to know
@@ -41,6 +42,7 @@ type call struct {
 	idempotent bool // doing it twice is as good as once
 	elsewhere  bool // the answer is that of a failure further down
 	busy       bool // the answer is that the request was shed
+	hurried    bool // the answer is an error, for which the caller's deadline is to blame
 	sent       bool // a server can have seen some of the request
 	foreign    bool // only an allow-list of its header may go out
 	held       bool // a permit and a place in the bulkhead, until the end
@@ -85,12 +87,12 @@ func startCall(w way, req *http.Request, foreign bool) (*http.Response, error) {
 		k = new(call)
 	}
 	k.svc, k.plan, k.rules, k.foreign = w.svc, w.plan, r, foreign
-	k.req, k.ctx, k.deadline = req, req.Context(), now.Add(r.timeout)
+	k.req, k.ctx, k.deadline, k.late = req, req.Context(), now.Add(r.timeout), ErrTimeout
 	k.body.req = req
 	k.idempotent = r.idempotent || retry.Idempotent(req.Method, req.Header)
 	k.info = Call{Service: w.svc.name, Route: r.pattern, Method: req.Method, Request: req, Start: now}
 	if d, ok := k.ctx.Deadline(); ok && d.Before(k.deadline) {
-		k.deadline = d
+		k.deadline, k.late = d, context.DeadlineExceeded
 	}
 	returned := false
 	defer k.unwind(&returned)
@@ -129,7 +131,7 @@ func (k *call) prepareBody() error {
 	ctx := k.ctx
 	if k.req.Body != nil && k.req.GetBody == nil {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, k.deadline, ErrTimeout)
+		ctx, cancel = context.WithDeadlineCause(ctx, k.deadline, k.late)
 		defer cancel()
 	}
 	return k.body.init(ctx, &k.rules.retry)
@@ -277,6 +279,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 	k.elsewhere, k.busy = a.elsewhere, a.shed
 	if a.resp.StatusCode >= 500 {
 		k.giveUp(a)
+		k.hurried = k.gone() != nil
 	} else {
 		k.svc.budget.Success()
 		a.answer(now)
@@ -313,7 +316,7 @@ func (k *call) noRetryAbove() {
 // for the attempt from the budget.
 func (k *call) again(a *attempt) (time.Duration, bool) {
 	p := &k.rules.retry
-	if !a.retryable || k.n >= p.MaxAttempts() || gone(k.req.Context()) != nil || !k.body.again() {
+	if !a.retryable || k.n >= p.MaxAttempts() || k.gone() != nil || !k.body.again() {
 		return 0, false
 	}
 	wait := p.BackoffFrom(k.n, k.svc.rand)
@@ -347,6 +350,19 @@ func gone(ctx context.Context) error {
 		return err
 	}
 	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// gone returns why the caller waits no longer, or nil. A caller whose deadline
+// is that of the call counts as gone when the server's time is up, which ends a
+// little earlier: it is the caller who gave no more.
+func (k *call) gone() error {
+	if err := gone(k.req.Context()); err != nil {
+		return err
+	}
+	if k.late != ErrTimeout && k.last != nil && k.last.over() {
 		return context.DeadlineExceeded
 	}
 	return nil
@@ -397,7 +413,7 @@ func (k *call) attemptDeadline(now time.Time) time.Time {
 // outcomeOf sorts an error that is not of an attempt.
 func (k *call) outcomeOf(err error) Outcome {
 	switch {
-	case gone(k.req.Context()) != nil:
+	case k.gone() != nil:
 		return Cancelled
 	case errors.Is(err, ErrNoInstances):
 		return Rejected
@@ -410,7 +426,7 @@ func (k *call) outcomeOf(err error) Outcome {
 
 // fail ends the call without a response.
 func (k *call) fail(err error, o Outcome) error {
-	if left := gone(k.req.Context()); left != nil {
+	if left := k.gone(); left != nil {
 		o = Cancelled
 		if !errors.Is(err, left) {
 			err = fmt.Errorf("%w (%w)", left, err)
@@ -451,7 +467,7 @@ func (k *call) verdict(err error, o Outcome) error {
 	switch {
 	case o == Success:
 		return nil
-	case o == Cancelled:
+	case o == Cancelled || k.hurried:
 		return context.Canceled
 	case k.elsewhere:
 		return errElsewhere

@@ -262,14 +262,26 @@ func (x *exchange) call(r *http.Request) {
 	}()
 	x.server.handler.ServeHTTP(&x.w, r)
 	returned = true
-	if x.w.status == 0 && r.Context().Err() == nil {
-		x.w.WriteHeader(http.StatusOK) // net/http would, without what every response carries
+	if x.w.status == 0 {
+		x.unanswered(r)
 	}
 	if x.w.openEnded() && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
 		// The body may have been broken off because its time was up. It must
 		// not look complete to a caller whose clock is a little behind.
 		x.w.aborted = true
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// unanswered answers for a handler that has returned without a word, for which
+// net/http would send an empty 200. If its time was up it has given up, and its
+// caller, who waits a little longer, must not take that for an answer.
+func (x *exchange) unanswered(r *http.Request) {
+	switch err := r.Context().Err(); {
+	case err == nil:
+		x.w.WriteHeader(http.StatusOK)
+	case errors.Is(err, context.DeadlineExceeded):
+		WriteProblem(&x.w, r, Problem{Status: http.StatusGatewayTimeout, Detail: "the deadline has passed"})
 	}
 }
 

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -249,4 +250,60 @@ func TestFraming(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A connection that was upgraded is a call no more, nor what comes over it a
+// body: neither the call's time nor a body's size bounds it, and what becomes of
+// it says nothing of either.
+func TestUpgradesHaveNoLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("chat", "a:1", func(w http.ResponseWriter, _ *http.Request) {
+			conn, rw, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n")
+			_, _ = rw.ReadString('\n')
+			_, _ = io.WriteString(conn, "more than a body may have\n")
+		})
+		reset := errors.New("connection reset")
+		c := f.client(transport.WithPolicy(transport.Policy{ResponseBytes: 5}),
+			transport.WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := f.net.Dial(ctx, network, addr)
+				return resetting{conn, reset}, err
+			}))
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://chat/", nil)
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", "lines")
+		resp, err := c.HTTPClient().Do(req)
+		if err != nil || resp.StatusCode != 101 {
+			t.Fatalf("got %v %v, want 101", resp, err)
+		}
+		conn := resp.Body.(io.ReadWriteCloser)
+		time.Sleep(time.Minute)
+		_, _ = io.WriteString(conn, "hello\n")
+		got, err := io.ReadAll(conn)
+		if string(got) != "more than a body may have\n" || !errors.Is(err, reset) {
+			t.Errorf("got %q %v, want all of it and a reset", got, err)
+		}
+		_ = conn.Close()
+		idle(t, c)
+	})
+}
+
+// resetting is a connection whose end is an error.
+type resetting struct {
+	net.Conn
+	err error
+}
+
+func (c resetting) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = c.err
+	}
+	return n, err
 }
