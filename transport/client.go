@@ -307,8 +307,9 @@ func (c *Client) CloseIdleConnections() {
 // second Close does nothing.
 func (c *Client) Close() error {
 	c.mu.Lock()
-	again := c.closed
+	again, services := c.closed, *c.services.Load()
 	c.closed = true
+	c.services.Store(&map[serviceKey]*service{}) // so that none is found any more
 	c.mu.Unlock()
 	if again {
 		return nil
@@ -316,7 +317,7 @@ func (c *Client) Close() error {
 	c.cancel(ErrClosed)
 	c.wg.Wait()
 	err := c.layers.close()
-	for _, s := range *c.services.Load() {
+	for _, s := range services {
 		s.close()
 	}
 	if c.ownsDir {

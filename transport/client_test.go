@@ -710,6 +710,23 @@ func TestClosedClient(t *testing.T) {
 	})
 }
 
+func TestClosedClientHasForgottenItsServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("cart", "a:1", answer(200))
+		c := f.client()
+		if _, _, err := get(t.Context(), c, "http://cart/"); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if status, _, err := get(t.Context(), c, "http://cart/"); !errors.Is(err, transport.ErrClosed) {
+			t.Errorf("got %d %v, want ErrClosed", status, err)
+		}
+	})
+}
+
 func TestIdleServicesAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
