@@ -31,7 +31,16 @@ func (s *service) calmDown(d time.Duration) {
 
 // throttled reports whether the service has enough to do, or is not well.
 func (s *service) throttled() bool {
-	return s.budget.Throttled() || s.breaker.State() != breaker.Closed || time.Now().UnixNano() < s.calm.Load()
+	return s.budget.Throttled() || s.holdsBack() || time.Now().UnixNano() < s.calm.Load()
+}
+
+// holdsBack reports whether calls are being refused by what guards the service:
+// its throttle where that is on, whose circuit hears of nothing, or its circuit.
+func (s *service) holdsBack() bool {
+	if t := &s.plan.Load().policy.Throttle; t.On && !t.Shadow {
+		return s.throttle.Rejecting() > 0
+	}
+	return s.breaker.State() != breaker.Closed
 }
 
 // mayHedge returns after how long a is late, if it may then be hedged: once for

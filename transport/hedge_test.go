@@ -14,7 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/limit"
 	"github.com/gabion-go/gabion/transport/retry"
 )
 
@@ -402,6 +404,66 @@ func TestHedgeShareWhenAllIsSlower(t *testing.T) {
 		}
 		if seen.hedges() == 0 {
 			t.Error("there was no hedge at all")
+		}
+	})
+}
+
+// A route that gets a way to hedge of its own leaves the service's alone.
+func TestRoutesGetHedgersOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newHedged(t, 3, transport.Policy{Routes: map[string]transport.Route{"GET /own": {Timeout: time.Second}}})
+		own := retry.Hedge{On: true, MinDelay: time.Second}
+		err := f.client.SetPolicy("", transport.Policy{
+			Hedge: retry.Hedge{On: true}, Routes: map[string]transport.Route{"GET /own": {Hedge: &own}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.next(after(400*time.Millisecond), nil)
+		if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.seen.hedges(); got != 1 {
+			t.Errorf("%d hedges beside the route, want 1", got)
+		}
+	})
+}
+
+// Where a throttle has taken the circuit's place, it is the throttle that says
+// whether the service is well: the circuit hears no more of it.
+func TestHedgeBehindAThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newHedged(t, 3, transport.Policy{})
+		f.client.Services()[0].Breaker.Force(breaker.ModeOpen)
+		err := f.client.SetPolicy("", transport.Policy{
+			Hedge: retry.Hedge{On: true}, Throttle: limit.ThrottlePolicy{On: true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hedges := func() int {
+			synctest.Wait() // for the handler of the attempt that was overtaken
+			f.next(after(400*time.Millisecond), nil)
+			for {
+				_, _, err := get(t.Context(), f.client, "http://pricing/")
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, limit.ErrThrottled) {
+					t.Fatal(err)
+				}
+			}
+			defer f.seen.take()
+			return f.seen.hedges()
+		}
+		if got := hedges(); got != 1 {
+			t.Errorf("%d hedges while nothing is held back, want 1", got)
+		}
+		for range 10 {
+			f.client.Services()[0].Throttle.Done(false)
+		}
+		if got := hedges(); got != 0 {
+			t.Errorf("%d hedges while calls are held back, want none", got)
 		}
 	})
 }

@@ -46,13 +46,11 @@ type rules struct {
 // newPlan makes p, which must be valid, ready for calls. What was measured and
 // counted for before, which may be nil, goes on.
 func newPlan(p Policy, before *plan) (*plan, error) {
-	n := &plan{policy: p, routes: map[string]*rules{}}
-	var old *rules
-	if before != nil {
-		old = before.base
+	if before == nil {
+		before = &plan{base: &rules{}}
 	}
-	var err error
-	if n.base, err = newRules("", Route{}, p, old); err != nil {
+	n := &plan{policy: p, base: newRules("", Route{}, p), routes: map[string]*rules{}}
+	if err := n.base.setHedge(p.Hedge, before.base.hedger); err != nil {
 		return nil, err
 	}
 	if len(p.Routes) == 0 {
@@ -62,18 +60,14 @@ func newPlan(p Policy, before *plan) (*plan, error) {
 	n.base.invalidates = caches
 	n.mux = http.NewServeMux()
 	for _, pattern := range p.patterns() {
-		old = nil
-		if before != nil {
-			old = before.routes[pattern]
-		}
 		route := p.Routes[pattern]
-		r, err := newRules(pattern, route, route.over(p), old)
-		if err != nil {
-			return nil, err
-		}
+		r := newRules(pattern, route, route.over(p))
 		r.invalidates = caches
+		r.setBulkhead(route.Limit, before.routes[pattern])
 		if route.Hedge == nil {
 			r.hedger = n.base.hedger
+		} else if err := r.setHedge(*route.Hedge, before.ownHedger(pattern)); err != nil {
+			return nil, err
 		}
 		if err := addRoute(n.mux, pattern, r); err != nil {
 			return nil, err
@@ -83,7 +77,18 @@ func newPlan(p Policy, before *plan) (*plan, error) {
 	return n, nil
 }
 
-func newRules(pattern string, route Route, p Policy, before *rules) (*rules, error) {
+// ownHedger returns the hedger that the route has for itself, nil if it goes by
+// the service's.
+func (n *plan) ownHedger(pattern string) *retry.Hedger {
+	if n.policy.Routes[pattern].Hedge == nil {
+		return nil
+	}
+	return n.routes[pattern].hedger
+}
+
+// newRules returns the rules that go by p, which route is part of, without what
+// they measure and count.
+func newRules(pattern string, route Route, p Policy) *rules {
 	r := &rules{
 		pattern: pattern, timeout: p.timeout(), attempt: p.attemptTimeout(), bytes: p.ResponseBytes,
 		retry: p.Retry, idempotent: route.Idempotent,
@@ -92,16 +97,7 @@ func newRules(pattern string, route Route, p Policy, before *rules) (*rules, err
 	}
 	r.usual = (r.timeout - hopMargin(r.timeout) - 1).Milliseconds() // it is sent a moment after it began
 	r.usualText = strconv.FormatInt(r.usual, 10)
-	if before != nil {
-		r.bulkhead, r.hedger = before.bulkhead, before.hedger
-	}
-	if err := r.setHedge(p.Hedge); err != nil {
-		return nil, err
-	}
-	if pattern != "" {
-		r.setBulkhead(route.Limit)
-	}
-	return r, nil
+	return r
 }
 
 // millis returns n in decimal form.
@@ -112,29 +108,31 @@ func (r *rules) millis(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-func (r *rules) setHedge(h retry.Hedge) (err error) {
+// setHedge makes r hedge by h, with what before, which may be nil, has measured.
+func (r *rules) setHedge(h retry.Hedge, before *retry.Hedger) (err error) {
 	switch {
 	case !h.On:
-		r.hedger = nil
-	case r.hedger != nil:
-		err = r.hedger.Update(h)
+	case before != nil:
+		r.hedger, err = before, before.Update(h)
 	default:
 		r.hedger, err = retry.NewHedger(h)
 	}
 	return err
 }
 
-func (r *rules) setBulkhead(p limit.Policy) {
-	switch {
-	case p.MaxInflight == 0:
-		r.bulkhead, r.spare = nil, false
+// setBulkhead bounds the calls by p, those under way by the rules before, which
+// may be nil, included.
+func (r *rules) setBulkhead(p limit.Policy, before *rules) {
+	if p.MaxInflight == 0 {
 		return
-	case r.bulkhead != nil:
-		r.bulkhead.Update(p)
-	default:
-		r.bulkhead = limit.NewBulkhead(p.MaxInflight)
-		r.bulkhead.Update(p)
 	}
+	if before != nil {
+		r.bulkhead = before.bulkhead
+	}
+	if r.bulkhead == nil {
+		r.bulkhead = limit.NewBulkhead(p.MaxInflight)
+	}
+	r.bulkhead.Update(p)
 	r.spare = p.Shadow
 }
 
