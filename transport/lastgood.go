@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -65,7 +64,7 @@ func (l *lastGood) watch(req *http.Request, resp *http.Response) {
 	if !ok || !remembered(req) || len(resp.Trailer) > 0 || resp.ContentLength > lastGoodBody || !identity.Shareable(req.Header, resp.Header, identity.Incidental) {
 		return
 	}
-	h := maps.Clone(resp.Header)
+	h := resp.Header.Clone() // the other one is the caller's
 	for _, name := range []string{HeaderLoad, "Connection", "Keep-Alive", "Trailer", "Transfer-Encoding"} {
 		delete(h, name)
 	}

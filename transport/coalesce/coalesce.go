@@ -98,7 +98,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	for {
 		f, first := t.join(id, req)
 		if first {
-			go f.run(t, id, req.WithContext(f.ctx))
+			go f.run(t, id, req.Clone(f.ctx)) // whose caller may leave, and change the request, before it ends
 		}
 		resp, err := f.wait(req, first)
 		switch {

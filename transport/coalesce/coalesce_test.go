@@ -432,3 +432,30 @@ func BenchmarkAlone(b *testing.B) {
 		resp.Body.Close()
 	}
 }
+
+// Who leaves a shared call may change the request, or send it again, while the
+// call goes on for the others.
+func TestTheRequestIsNobodysOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var saw string
+		c := coalesce.New(roundTripper(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second) // say, before the second attempt
+			saw = req.Header.Get("Accept") + " " + req.URL.RawQuery
+			return text("42")(req)
+		}), coalesce.Settings{})
+		first, leave := context.WithCancel(t.Context())
+		req := request(t, first, "Accept", "text/plain")
+		got := make(chan string, 2)
+		go func() { got <- fetch(c, req) }()
+		synctest.Wait()
+		go func() { got <- fetch(c, request(t, t.Context(), "Accept", "text/plain")) }()
+		synctest.Wait()
+		leave()
+		<-got
+		req.Header.Set("Accept", "text/html")
+		req.URL.RawQuery = "id=2"
+		if g := <-got; g != "42" || saw != "text/plain id=1" {
+			t.Errorf("got %q for %q, want the answer to what was asked", g, saw)
+		}
+	})
+}
