@@ -64,10 +64,14 @@ func newLocalWriter(req *http.Request, cancel context.CancelFunc) *localWriter {
 func (w *localWriter) serve(h http.Handler, in *http.Request) {
 	defer w.cancel()
 	ctx, cancel := context.WithCancel(in.Context())
+	in = in.WithContext(ctx)
 	defer func() {
 		v := recover()
 		cancel()
 		_ = in.Body.Close()
+		if in.MultipartForm != nil {
+			_ = in.MultipartForm.RemoveAll()
+		}
 		switch {
 		case w.returned:
 			w.finish()
@@ -80,7 +84,7 @@ func (w *localWriter) serve(h http.Handler, in *http.Request) {
 		}
 		_ = w.SetWriteDeadline(time.Time{})
 	}()
-	h.ServeHTTP(w, in.WithContext(ctx))
+	h.ServeHTTP(w, in)
 	w.returned = true
 }
 

@@ -172,7 +172,6 @@ func (x *exchange) serve(r *http.Request) {
 			x.info.Shadowed = ShadowQueue
 		}
 		x.server.load.record(now.Sub(began), x.w.status >= 500)
-		x.info.Route = r.Pattern
 	}()
 	x.call(r)
 }
@@ -314,8 +313,13 @@ func ofTheRequest(name string) bool {
 	return name == "X-Request-Id" || name == "Vary" || strings.HasPrefix(name, "Access-Control-")
 }
 
-// end tells the observers.
+// end tells the observers, and whoever made the request of what it is to clean
+// up.
 func (x *exchange) end() {
+	if f := x.req.MultipartForm; f != nil {
+		x.info.MultipartForm = f
+	}
+	x.info.Route = x.req.Pattern
 	x.info.Duration = time.Since(x.info.Start)
 	x.info.Bytes = x.w.bytes
 	x.info.Status = x.w.status

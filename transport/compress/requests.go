@@ -72,8 +72,9 @@ func plain(r *http.Request) *http.Request {
 	return in
 }
 
-// serve serves in, a copy of r. Whoever made r looks at it for the route.
+// serve serves in, a copy of r. Whoever made r looks at it for the route, and for
+// files to delete.
 func serve(next http.Handler, w http.ResponseWriter, in, r *http.Request) {
-	defer func() { r.Pattern = in.Pattern }()
+	defer func() { r.Pattern, r.MultipartForm = in.Pattern, in.MultipartForm }()
 	next.ServeHTTP(w, in)
 }

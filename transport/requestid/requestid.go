@@ -71,7 +71,8 @@ func Handler(next http.Handler, s Settings) http.Handler {
 		in.Header = r.Header.Clone()
 		in.Header.Set(Header, id)
 		w.Header().Set(Header, id)
-		defer func() { r.Pattern = in.Pattern }() // whoever made r looks there for the route
+		// Whoever made r looks there for the route, and for files to delete.
+		defer func() { r.Pattern, r.MultipartForm = in.Pattern, in.MultipartForm }()
 		next.ServeHTTP(w, in)
 	})
 }
