@@ -2,8 +2,10 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -123,13 +125,25 @@ func (b *expectedBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// localBody ends the handler's context when the caller closes it.
+// localBody ends the handler's context when the caller closes it. The trailers
+// come with its end.
 type localBody struct {
 	*io.PipeReader
-	cancel context.CancelFunc
+	w       *localWriter
+	trailer http.Header
 }
 
+// Read reads the body.
+func (b *localBody) Read(p []byte) (int, error) {
+	n, err := b.PipeReader.Read(p)
+	if errors.Is(err, io.EOF) {
+		maps.Copy(b.trailer, b.w.last)
+	}
+	return n, err
+}
+
+// Close gives the response up.
 func (b *localBody) Close() error {
-	b.cancel()
+	b.w.cancel()
 	return b.PipeReader.Close()
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,21 +31,23 @@ type localWriter struct {
 	state  requestState
 	header chan struct{} // closed when resp, or err, may be read
 	resp   *http.Response
-	err    error // why there is no response
+	err    error       // why there is no response
+	last   http.Header // the trailers; to be read once the body is at its end
 	reader *io.PipeReader
 	writer *io.PipeWriter
 	cancel context.CancelFunc
 
 	// Of the handler's goroutine alone.
 
-	head     http.Header // what the handler sees
-	sent     http.Header // as it was when the response began
-	status   int         // zero before that
-	length   int64       // that was announced, -1 if none was
-	written  int64
-	buf      *bufio.Writer
-	out      bool // the header is
-	returned bool // the handler has
+	head      http.Header // what the handler sees
+	sent      http.Header // as it was when the response began
+	announced []string    // the trailers that it named
+	status    int         // zero before that
+	length    int64       // that was announced, -1 if none was
+	written   int64
+	buf       *bufio.Writer
+	out       bool // the header is
+	returned  bool // the handler has
 
 	mu    sync.Mutex
 	limit *time.Timer // of SetWriteDeadline
@@ -100,7 +103,7 @@ func (w *localWriter) finish() {
 	if err == nil && w.written < w.length && w.hasBody() {
 		err = io.ErrUnexpectedEOF
 	}
-	w.trailers()
+	w.last = w.trailers()
 	_ = w.writer.CloseWithError(err)
 }
 
@@ -114,14 +117,17 @@ func (w *localWriter) fail(err error) {
 	}
 }
 
-func (w *localWriter) trailers() {
+// trailers returns what the handler has set of them.
+func (w *localWriter) trailers() http.Header {
+	all := http.Header{}
 	for name, values := range w.head {
 		if key, ok := cutTrailer(name); ok {
-			w.resp.Trailer[key] = values
-		} else if _, declared := w.resp.Trailer[name]; declared {
-			w.resp.Trailer[name] = values
+			all[key] = values
+		} else if slices.Contains(w.announced, name) {
+			all[name] = values
 		}
 	}
+	return all
 }
 
 func cutTrailer(name string) (string, bool) {
@@ -227,11 +233,12 @@ func (w *localWriter) commit(p []byte) {
 		Body: http.NoBody,
 	}
 	if w.hasBody() {
-		w.resp.Body = &localBody{w.reader, w.cancel}
+		w.resp.Body = &localBody{w.reader, w, w.resp.Trailer}
 	}
 	for _, line := range h["Trailer"] {
 		for name := range strings.SplitSeq(line, ",") {
-			w.resp.Trailer[http.CanonicalHeaderKey(strings.TrimSpace(name))] = nil
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			w.announced, w.resp.Trailer[name] = append(w.announced, name), nil
 		}
 	}
 	h.Del("Trailer")
