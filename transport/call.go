@@ -281,9 +281,11 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 		k.giveUp(a)
 		k.hurried = k.gone() != nil
 	} else {
-		k.svc.budget.Success()
 		a.answer(now)
-		k.measure(a, now)
+		if a.won() { // too many requests are none that were served
+			k.svc.budget.Success()
+			k.measure(a, now)
+		}
 	}
 	k.info.Status = a.resp.StatusCode
 	k.endShadow(a.resp.StatusCode)

@@ -357,7 +357,37 @@ func TestNoFallbackForWhoHasGivenUp(t *testing.T) {
 		if _, _, err := get(ctx, c, "http://pricing/"); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
+		f.start("deaf", "b:1", func(http.ResponseWriter, *http.Request) { time.Sleep(time.Hour) })
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := get(ctx, c, "http://deaf/"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Hour)
 		if got := seen.take(); got != "" {
+			t.Errorf("events %q", got)
+		}
+	})
+}
+
+// A caller who gives up while one substitute is tried gets no other.
+func TestNoFurtherFallbackForWhoHasGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("pricing", "a:1", answer(500))
+		ctx, cancel := context.WithCancel(t.Context())
+		down := errors.New("down")
+		seen := &rescues{}
+		c := f.client(transport.WithObserver(seen),
+			transport.WithPolicy(transport.Policy{Fallback: transport.Fallback{Value: &transport.FallbackValue{}}}),
+			transport.WithFallback("", func(context.Context, *http.Request, error) (*http.Response, error) {
+				cancel()
+				return nil, down
+			}))
+		if status, _, _ := get(ctx, c, "http://pricing/"); status == 200 {
+			t.Error("there was an answer nobody waits for")
+		}
+		if got := seen.take(); strings.Contains(got, "value") {
 			t.Errorf("events %q", got)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -465,5 +466,98 @@ func TestHedgeBehindAThrottle(t *testing.T) {
 		if got := hedges(); got != 0 {
 			t.Errorf("%d hedges while calls are held back, want none", got)
 		}
+	})
+}
+
+// What is to spare goes to hedges at once; the rest is kept for those calls that
+// are still late at the second moment.
+func TestHedgeAtTheSecondMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newHedged(t, 3, transport.Policy{Hedge: retry.Hedge{Share: 0.002}}) // 500 calls have saved up one
+		f.next(after(400*time.Millisecond), nil)
+		if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.seen.hedges(); got != 1 {
+			t.Errorf("%d hedges, want 1", got)
+		}
+	})
+}
+
+// Calls that were overtaken count as late as they had become: without them the
+// rest would look faster than calls are, and ever more of them late.
+func TestHedgeMeasuresTheOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newHedged(t, 3, transport.Policy{
+			Hedge: retry.Hedge{Share: 0.5}, Retry: retry.Policy{Budget: retry.BudgetPolicy{PerSuccess: 2}},
+		})
+		call := func(first http.HandlerFunc) {
+			synctest.Wait() // for the handler of an attempt that was overtaken
+			f.next(first, nil)
+			if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 45 { // one call in twelve is late
+			call(after(400 * time.Millisecond))
+			call(nil)
+		}
+		if got := f.seen.hedges(); got != 45 {
+			t.Fatalf("%d hedges, want 45", got)
+		}
+		f.seen.take()
+		call(after(15 * time.Millisecond))
+		if got := f.seen.hedges(); got != 0 {
+			t.Errorf("%d hedges of a call that is not among the slowest twentieth, want none", got)
+		}
+	})
+}
+
+// What can be sent only once is not sent twice, whatever its key says, and
+// hedges are paid for as retries are.
+func TestHedgeWhatCanBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newHedged(t, 3, transport.Policy{})
+		f.next(after(400*time.Millisecond), nil)
+		body := io.NopCloser(strings.NewReader("once")) // which net/http cannot make again
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://pricing/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := f.client.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if got := f.seen.hedges(); got != 0 {
+			t.Errorf("%d hedges of a body that can be read once", got)
+		}
+		budget := f.client.Services()[0].Budget
+		before := budget.Tokens()
+		f.next(after(400*time.Millisecond), nil)
+		if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
+			t.Fatal(err)
+		}
+		if hedges, paid := f.seen.hedges(), before-budget.Tokens(); hedges != 1 || paid < 0.8 {
+			t.Errorf("%d hedges for %v tokens, want 1 for about one", hedges, paid)
+		}
+	})
+}
+
+// A panic in an attempt that may be hedged is the caller's to see, as any other.
+func TestPanicsInARace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newHedged(t, 3, transport.Policy{})
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) { panic("boom") }})
+		func() {
+			defer func() {
+				if v := recover(); v != "boom" {
+					t.Errorf("recovered %v, want boom", v)
+				}
+			}()
+			_, _, _ = get(ctx, f.client, "http://pricing/")
+		}()
+		synctest.Wait()
+		idle(t, f.client)
 	})
 }

@@ -140,6 +140,25 @@ func TestRoutesCache(t *testing.T) {
 	})
 }
 
+// Calls that the cache cannot answer share one below it.
+func TestCachedRoutesCoalesce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("pricing", "a:1", after(time.Second))
+		c := f.client(
+			transport.WithPolicy(transport.Policy{Routes: map[string]transport.Route{"GET /kept/{id}": {Cache: true, Coalesce: true}}}),
+			transport.WithCache(func(next http.RoundTripper) http.RoundTripper { return next }))
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() { _, _, _ = get(t.Context(), c, "http://pricing/kept/1") })
+		}
+		wg.Wait()
+		if n := f.total(); n != 1 {
+			t.Errorf("%d requests, want 1", n)
+		}
+	})
+}
+
 func TestACacheThatIsNotThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)

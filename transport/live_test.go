@@ -52,8 +52,8 @@ func TestSetPolicies(t *testing.T) {
 		p := transport.Policies{Services: map[string]transport.Policy{"cart": {
 			Timeout: time.Second, Breaker: breaker.Settings{Consecutive: 6}, Limit: limit.Policy{MaxInflight: 7},
 			Retry:   retry.Policy{Attempts: 1, Budget: retry.BudgetPolicy{Cap: 4, Refill: -1}},
-			Balance: balance.Policy{Name: balance.RoundRobin},
-			Routes:  map[string]transport.Route{"GET /slow": {Timeout: time.Minute}},
+			Balance: balance.Policy{Name: balance.RoundRobin}, Throttle: limit.ThrottlePolicy{On: true, K: 3},
+			Routes: map[string]transport.Route{"GET /slow": {Timeout: time.Minute}},
 		}}}
 		if err := c.SetPolicies(p); err != nil {
 			t.Fatal(err)
@@ -69,6 +69,13 @@ func TestSetPolicies(t *testing.T) {
 		}
 		if got := s.Balancer.Explain(balance.Call{}).Policy; got != balance.RoundRobin {
 			t.Errorf("balanced by %s", got)
+		}
+		if got := s.Throttle.Policy(); !got.On || got.K != 3 {
+			t.Errorf("the throttle goes by %+v", got)
+		}
+		p.Services["cart"] = withoutThrottle(p.Services["cart"])
+		if err := c.SetPolicies(p); err != nil {
+			t.Fatal(err)
 		}
 		_, _, _ = get(t.Context(), c, "http://cart/")
 		if got := s.Breaker.State(); got != breaker.Open {
@@ -90,6 +97,11 @@ func TestSetPolicies(t *testing.T) {
 			t.Errorf("breaker %v after the policy was removed, want open still", got)
 		}
 	})
+}
+
+func withoutThrottle(p transport.Policy) transport.Policy {
+	p.Throttle = limit.ThrottlePolicy{}
+	return p
 }
 
 // A call keeps to the time that it began with; the next one has the new.

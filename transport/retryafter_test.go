@@ -10,6 +10,7 @@ import (
 	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/balance"
+	"github.com/gabion-go/gabion/transport/retry"
 )
 
 // When a call comes back that was told to, by every form of the header: never
@@ -136,6 +137,26 @@ func TestTooManyRequestsIsNoFailure(t *testing.T) {
 			if e.State() == balance.Ejected {
 				t.Errorf("%s is ejected", e.ID())
 			}
+		}
+	})
+}
+
+// A service that answers that there are too many requests has served none, and
+// pays for no more of them.
+func TestTooManyRequestsFundNoRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start("cart", "a:1", answer(http.StatusTooManyRequests))
+		c := f.client()
+		for range 50 {
+			if status, _, err := get(t.Context(), c, "http://cart/"); status != http.StatusTooManyRequests {
+				t.Fatal(status, err)
+			}
+			c.Services()[0].Budget.Take(retry.CostRetry)
+			time.Sleep(time.Second)
+		}
+		if n := c.Services()[0].Budget.Tokens(); n != 0 {
+			t.Errorf("%v retries can be paid for, want none", n)
 		}
 	})
 }
