@@ -298,3 +298,28 @@ func TestServerCountsRefusals(t *testing.T) {
 		t.Errorf("decisions %+v", decisions)
 	}
 }
+
+// What costs nothing is granted though a client is far ahead of a policy that
+// has become stricter.
+func TestFreeRequestsUnderAStricterPolicy(t *testing.T) {
+	for _, per := range []string{ratelimit.PerClient, ratelimit.PerAll} {
+		p := ratelimit.Policy{Requests: 1, Window: time.Minute, Burst: 100, Per: per}
+		l, err := ratelimit.New(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			l.Take("a", 1)
+		}
+		p.Burst = 1
+		if err := l.Update(p); err != nil {
+			t.Fatal(err)
+		}
+		if d := l.Take("a", 0); !d.Allowed || d.RetryAfter != 0 {
+			t.Errorf("per %s: %+v, want it granted", per, d)
+		}
+		if d := l.Take("a", 1); d.Allowed {
+			t.Errorf("per %s: %+v, want it refused", per, d)
+		}
+	}
+}

@@ -49,7 +49,7 @@ func newTable(keys int) *table {
 }
 
 // take has a client pay cost if that is granted: if it is then at most burst
-// ahead of now. It returns how far ahead it is, after paying if it could.
+// ahead of now, or costs nothing. It returns how far ahead it is, after paying if it could.
 func (t *table) take(key string, now, cost, burst time.Duration) (ahead time.Duration, ok bool) {
 	hash := maphash.String(t.seed, key)
 	s := &t.sets[hash>>t.shift]
@@ -57,7 +57,10 @@ func (t *table) take(key string, now, cost, burst time.Duration) (ahead time.Dur
 	defer s.mu.Unlock()
 	c := s.find(hash)
 	paid := max(c.paid, now)
-	if paid+cost > now+burst {
+	switch {
+	case cost == 0:
+		return paid - now, true
+	case paid+cost > now+burst:
 		return paid - now, false
 	}
 	*c = client{hash, paid + cost}

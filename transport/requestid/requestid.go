@@ -79,10 +79,13 @@ func Handler(next http.Handler, s Settings) http.Handler {
 
 func isTrusted(remote string, trusted []netip.Prefix) bool {
 	addrPort, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return true
+	addr := addrPort.Addr()
+	if err != nil { // middleware that rewrites RemoteAddr may have left out the port
+		if addr, err = netip.ParseAddr(remote); err != nil {
+			return true
+		}
 	}
-	addr := addrPort.Addr().Unmap().WithZone("")
+	addr = addr.Unmap().WithZone("")
 	if trusted == nil {
 		return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()
 	}

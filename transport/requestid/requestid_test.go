@@ -33,6 +33,7 @@ func TestHandler(t *testing.T) {
 		"in process":           {"in-process", nil, []string{"abc-123"}, true},
 		"stranger":             {"192.0.2.1:4", nil, []string{"abc-123"}, false},
 		"stranger, v6":         {"[2001:db8::1]:4", nil, []string{"abc-123"}, false},
+		"stranger, no port":    {"192.0.2.1", nil, []string{"abc-123"}, false},
 		"no stranger any more": {"192.0.2.1:4", public, []string{"abc-123"}, true},
 		"nor by v6":            {"[2001:db8::1]:4", public, []string{"abc-123"}, true},
 		"not named":            {"10.1.2.3:4", public, []string{"abc-123"}, false},
