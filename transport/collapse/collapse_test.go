@@ -56,7 +56,7 @@ func (s *store) fetch(ctx context.Context, keys []int) (map[int]collapse.Result[
 func (s *store) begin(keys []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.batches = append(s.batches, slices.Clone(keys))
+	s.batches = append(s.batches, slices.Sorted(slices.Values(keys))) // callers come in any order
 	s.running++
 	s.most = max(s.most, s.running)
 }
