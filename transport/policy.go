@@ -96,6 +96,9 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 	if err := strictjson.Unmarshal(data, &j); err != nil {
 		return fmt.Errorf("transport: policy: %w", err)
 	}
+	if len(j.Routes) == 0 {
+		j.Routes = nil
+	}
 	*p = Policy{
 		Timeout: time.Duration(j.Timeout), AttemptTimeout: time.Duration(j.AttemptTimeout),
 		ResponseBytes: j.ResponseBytes,

@@ -47,6 +47,8 @@ func TestPolicyJSON(t *testing.T) {
 func FuzzPolicyJSON(f *testing.F) {
 	f.Add([]byte(`{"timeout":"1s","retry":{"attempts":3}}`))
 	f.Add([]byte(`{"breaker":{"failure_ratio":0.5}}`))
+	f.Add([]byte(`{"hedge":{"on":true,"share":0.01},"throttle":{"on":true,"k":1.5},"fallback":{"last_good":"1m","value":{"text":"x"}}}`))
+	f.Add([]byte(`{"routes":{"GET /a/{b}":{"timeout":"1s","retry":{"attempts":1},"hedge":{},"fallback":{},"criticality":"sheddable"}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p transport.Policy
 		if json.Unmarshal(data, &p) != nil || p.Validate() != nil {
