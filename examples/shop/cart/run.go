@@ -67,14 +67,19 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	return run(ctx, cfg)
 }
 
+// Policies are those by which a cart calls its neighbours: one that hangs is
+// given up in time for another instance of it to answer, and both before the
+// storefront gives up on the cart.
+func Policies() transport.Policies {
+	return transport.Policies{Default: transport.Policy{Timeout: 900 * time.Millisecond, AttemptTimeout: 400 * time.Millisecond}}
+}
+
 // run is Run once it is known what the replica works with.
 func run(ctx context.Context, cfg Config) error {
 	store := cfg.Store
 	var catchUp gabion.Hook // known once there is a service
 	opts := []gabion.Option{
-		// A neighbour that hangs is given up in time for another instance of
-		// it to answer before the storefront gives up on this cart.
-		gabion.WithPolicy("", transport.Policy{AttemptTimeout: 400 * time.Millisecond}),
+		gabion.WithPolicy("", Policies().Default),
 		gabion.WithMeta(metaStore, store.ID()),
 		gabion.WithMeta("replica", strconv.Itoa(cfg.Replica)),
 		gabion.WithStartup("catch up", func(ctx context.Context) error { return catchUp(ctx) }),

@@ -23,18 +23,27 @@ type Config struct {
 	Options []gabion.Option
 }
 
-// Run serves the storefront until ctx ends or the process is told to stop.
+// Policies are those by which the storefront calls its neighbours.
 //
-// An attempt to call a neighbour is given up early enough for a second one, at
-// another replica, to fit into the budget of the answer. To repeat a change is
-// safe: changes of a cart set what they set, and a checkout has its key.
+// An attempt is given up early enough for a second one, at another replica, to
+// fit into the budget of the answer. To repeat a change is safe: changes of a
+// cart set what they set, and a checkout has its key.
+func Policies() transport.Policies {
+	return transport.Policies{
+		Default: transport.Policy{Timeout: 2 * time.Second, AttemptTimeout: 300 * time.Millisecond},
+		Services: map[string]transport.Policy{
+			cartName: {Timeout: checkoutBudget, AttemptTimeout: time.Second},
+		},
+	}
+}
+
+// Run serves the storefront until ctx ends or the process is told to stop.
 func Run(ctx context.Context, cfg Config) error {
-	reading := transport.Policy{Timeout: 2 * time.Second, AttemptTimeout: 300 * time.Millisecond}
-	buying := transport.Policy{Timeout: checkoutBudget, AttemptTimeout: time.Second}
+	policies := Policies()
 	opts := []gabion.Option{
 		gabion.WithMeta("replica", strconv.Itoa(cfg.Replica)),
-		gabion.WithPolicy("", reading),
-		gabion.WithPolicy(cartName, buying),
+		gabion.WithPolicy("", policies.Default),
+		gabion.WithPolicy(cartName, policies.Services[cartName]),
 	}
 	s, err := gabion.New("storefront", append(opts, cfg.Options...)...)
 	if err != nil {
