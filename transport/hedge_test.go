@@ -547,7 +547,7 @@ func TestHedgeWhatCanBe(t *testing.T) {
 // A panic in an attempt that may be hedged is the caller's to see, as any other.
 func TestPanicsInARace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newHedged(t, 3, transport.Policy{})
+		f := newHedged(t, 3, transport.Policy{Retry: retry.Policy{Attempts: 1}})
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) { panic("boom") }})
 		func() {
 			defer func() {
