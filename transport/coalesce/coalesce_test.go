@@ -459,3 +459,38 @@ func TestTheRequestIsNobodysOwn(t *testing.T) {
 		}
 	})
 }
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// A call that all have left is ended, though it may take a while to notice: who
+// comes then begins another.
+func TestNobodyJoinsAnAbandonedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		c := coalesce.New(roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			calls.Add(1)
+			time.Sleep(time.Second) // deaf to its context
+			if err := req.Context().Err(); err != nil {
+				return nil, err
+			}
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+		}), coalesce.Settings{})
+		for i, wait := range []time.Duration{time.Second / 2, time.Minute} {
+			ctx, cancel := context.WithTimeout(t.Context(), wait)
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://pricing/", nil)
+			resp, err := c.RoundTrip(req)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			cancel()
+			if left := i == 0; left != (err != nil) {
+				t.Errorf("request %d: %v", i, err)
+			}
+		}
+		if n := calls.Load(); n != 2 {
+			t.Errorf("%d calls, want 2", n)
+		}
+	})
+}

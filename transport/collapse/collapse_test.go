@@ -172,7 +172,9 @@ func TestWhoLeavesIsNotWaitedFor(t *testing.T) {
 		if err := <-late; err != nil {
 			t.Errorf("who stayed got %v", err)
 		}
-		both := []chan error{do(300*time.Millisecond, 4), do(500*time.Millisecond, 5)}
+		first := do(300*time.Millisecond, 4)
+		synctest.Wait() // it comes before the second
+		both := []chan error{first, do(500*time.Millisecond, 5)}
 		start := time.Now()
 		<-both[0]
 		<-both[1]
