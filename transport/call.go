@@ -364,7 +364,7 @@ func (k *call) gone() error {
 	if err := gone(k.req.Context()); err != nil {
 		return err
 	}
-	if k.late != ErrTimeout && k.last != nil && k.last.over() {
+	if !errors.Is(k.late, ErrTimeout) && k.last != nil && k.last.over() {
 		return context.DeadlineExceeded
 	}
 	return nil
