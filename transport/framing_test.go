@@ -40,7 +40,9 @@ func talk(t *testing.T, addr, raw string) []*http.Response {
 	defer func() { _ = conn.Close() }()
 	go func() {
 		_, _ = io.WriteString(conn, raw)
-		_ = conn.(*net.TCPConn).CloseWrite()
+		if !strings.HasPrefix(raw, "GET ") { // a client that ends its side after a whole request has left
+			_ = conn.(*net.TCPConn).CloseWrite()
+		}
 	}()
 	var all []*http.Response
 	rd := bufio.NewReader(conn)
@@ -52,6 +54,7 @@ func talk(t *testing.T, addr, raw string) []*http.Response {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
 		all = append(all, resp)
+		_ = conn.(*net.TCPConn).CloseWrite()
 	}
 }
 
@@ -159,7 +162,10 @@ func TestCountsAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all := talk(t, addr, tc.raw)
 			if len(all) != 1 || all[0].StatusCode != tc.status || tc.length >= 0 && all[0].ContentLength != tc.length {
-				t.Errorf("answered %v, want %d of %d bytes", all, tc.status, tc.length)
+				for _, resp := range all {
+					t.Logf("answered %s with %d bytes", resp.Status, resp.ContentLength)
+				}
+				t.Errorf("%d answers, want one: %d of %d bytes", len(all), tc.status, tc.length)
 			}
 		})
 	}
