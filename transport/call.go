@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,7 +81,7 @@ func classify(err error) breaker.Outcome {
 // none will come. A request that was not meant for this service is foreign.
 func startCall(w way, req *http.Request, foreign bool) (*http.Response, error) {
 	now, r := time.Now(), w.rules
-	k, ok := refused.Get().(*call)
+	k, ok := w.svc.client.refused.Get().(*call)
 	if !ok {
 		k = new(call)
 	}
@@ -100,15 +99,10 @@ func startCall(w way, req *http.Request, foreign bool) (*http.Response, error) {
 	returned = true
 	if !k.held {
 		*k = call{}
-		refused.Put(k)
+		w.svc.client.refused.Put(k)
 	}
 	return resp, err
 }
-
-// refused are the calls that were not admitted, to be used again: a refusal must
-// cost next to nothing, and nobody keeps any part of them. Of others the
-// transport below may.
-var refused sync.Pool
 
 // run is startCall once the call is set up.
 func (k *call) run() (*http.Response, error) {

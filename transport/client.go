@@ -34,7 +34,11 @@ type Client struct {
 	ownsDir  bool
 	observer Observer
 	alarms   alarms
-	layers   layers
+	// refused are calls that were not admitted, to be used again: a refusal must
+	// cost next to nothing, and nobody keeps any part of them. Of others the
+	// transport below may.
+	refused sync.Pool
+	layers  layers
 
 	services atomic.Pointer[map[serviceKey]*service] // copied on write under mu
 	mu       sync.Mutex
