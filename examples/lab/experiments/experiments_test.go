@@ -31,7 +31,7 @@ var quick = map[string][]map[string]any{}
 
 // long are experiments on the simulator that take minutes with the race
 // detector. Its one goroutine, and all that runs in it, is raced in package sim.
-var long = []string{"beyond-round-robin", "prequal", "metastable", "overload"}
+var long = []string{"beyond-round-robin", "prequal", "metastable", "overload", "tail-at-scale"}
 
 // rowsOf returns all rows of the experiment.
 func rowsOf(t *testing.T, name string) []map[string]any {
