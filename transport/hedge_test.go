@@ -196,6 +196,10 @@ func TestHedge(t *testing.T) {
 			first: fail(20*time.Millisecond, 503), second: fail(20*time.Millisecond, 503), third: after(200 * time.Millisecond),
 			kinds: []string{"first failure", "hedge failure", "retry success"},
 		},
+		"by a route that says nothing of hedges": {
+			policy: transport.Policy{Routes: map[string]transport.Route{"/": {Timeout: 4 * time.Second}}},
+			first:  late, kinds: []string{"first cancelled", "hedge success"}, took: 20 * time.Millisecond,
+		},
 		"no retries, but a hedge": {
 			policy: transport.Policy{Retry: retry.Policy{Attempts: 1}},
 			first:  late, kinds: []string{"first cancelled", "hedge success"}, took: 20 * time.Millisecond,

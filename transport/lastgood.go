@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gabion-go/gabion/internal/httpmsg"
 	"github.com/gabion-go/gabion/internal/identity"
 )
 
@@ -148,7 +149,7 @@ func (l *lastGood) find(req *http.Request, oldest time.Duration) *http.Response 
 	}
 	h := g.header.Clone()
 	h.Set("Age", strconv.FormatInt(int64(g.old()/time.Second), 10))
-	return newResponse(req, g.status, h, g.body)
+	return httpmsg.Response(req, g.status, h, g.body)
 }
 
 func (l *lastGood) get(key goodKey, oldest time.Duration) *good {

@@ -1,15 +1,15 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/gabion-go/gabion/internal/httpmsg"
 )
 
 // rescue is a call that failed, and the search for another answer.
@@ -239,20 +239,7 @@ func (r *rescue) value() (*http.Response, error) {
 		h.Set("Content-Type", kind)
 		h.Set("X-Content-Type-Options", "nosniff")
 	}
-	return newResponse(r.req, status, h, body), nil
-}
-
-// newResponse returns a response with a body that is known.
-func newResponse(req *http.Request, status int, h http.Header, body []byte) *http.Response {
-	resp := &http.Response{
-		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: http.NoBody, ContentLength: int64(len(body)), Request: req,
-	}
-	if len(body) > 0 && req.Method != http.MethodHead {
-		resp.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	return resp
+	return httpmsg.Response(r.req, status, h, body), nil
 }
 
 // tell tells the observer.

@@ -3,12 +3,13 @@
 package identity
 
 import (
-	"iter"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gabion-go/gabion/internal/httpmsg"
 )
 
 // incidental are the header fields that do not change an answer.
@@ -78,7 +79,7 @@ func Shareable(req, resp http.Header, leftOut func(name string) bool) bool {
 		return false
 	}
 	known := req["Authorization"] != nil || req["Cookie"] != nil
-	for d := range elements(resp["Cache-Control"]) {
+	for d := range httpmsg.Elements(resp["Cache-Control"]) {
 		name, _, _ := strings.Cut(d, "=")
 		switch strings.ToLower(strings.TrimSpace(name)) {
 		case "no-store":
@@ -89,23 +90,10 @@ func Shareable(req, resp http.Header, leftOut func(name string) bool) bool {
 			}
 		}
 	}
-	for name := range elements(resp["Vary"]) {
+	for name := range httpmsg.Elements(resp["Vary"]) {
 		if name == "*" || leftOut(http.CanonicalHeaderKey(name)) {
 			return false
 		}
 	}
 	return true
-}
-
-// elements yields the members of a header field that is a list.
-func elements(values []string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, v := range values {
-			for e := range strings.SplitSeq(v, ",") {
-				if e = strings.TrimSpace(e); e != "" && !yield(e) {
-					return
-				}
-			}
-		}
-	}
 }

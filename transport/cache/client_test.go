@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/static"
@@ -22,7 +21,6 @@ func TestClientWithCache(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := asked.Add(1)
 		if r.Method == http.MethodGet {
-			time.Sleep(20 * time.Millisecond)
 			w.Header().Set("Cache-Control", "max-age=60")
 		}
 		fmt.Fprint(w, n)

@@ -1,14 +1,13 @@
 package cache
 
 import (
-	"bytes"
-	"io"
-	"iter"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gabion-go/gabion/internal/httpmsg"
 )
 
 // entry is a stored response. It is never changed.
@@ -43,7 +42,7 @@ var byHeuristic = map[int]bool{
 // newEntry returns what is to be stored of resp, without its body.
 func (c *Cache) newEntry(resp *http.Response, asked, came time.Time) *entry {
 	h := resp.Header.Clone()
-	for name := range elements(h["Connection"]) {
+	for name := range httpmsg.Elements(h["Connection"]) {
 		h.Del(name)
 	}
 	for _, name := range perHop {
@@ -151,22 +150,10 @@ func (e *entry) response(req *http.Request, now time.Time) *http.Response {
 		for _, name := range []string{"Content-Length", "Content-Type", "Content-Encoding"} {
 			delete(h, name)
 		}
-		return newResponse(req, http.StatusNotModified, h, nil)
+		return httpmsg.Response(req, http.StatusNotModified, h, nil)
 	}
-	resp := newResponse(req, e.status, h, e.body)
+	resp := httpmsg.Response(req, e.status, h, e.body)
 	resp.Uncompressed = e.uncompressed
-	return resp
-}
-
-func newResponse(req *http.Request, status int, h http.Header, body []byte) *http.Response {
-	resp := &http.Response{
-		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: http.NoBody, ContentLength: int64(len(body)), Request: req,
-	}
-	if len(body) > 0 && req.Method != http.MethodHead {
-		resp.Body = io.NopCloser(bytes.NewReader(body))
-	}
 	return resp
 }
 
@@ -178,7 +165,7 @@ func notModified(req *http.Request, e *entry) bool {
 	}
 	if wanted := req.Header["If-None-Match"]; wanted != nil {
 		tag := e.header.Get("Etag")
-		for t := range elements(wanted) {
+		for t := range httpmsg.Elements(wanted) {
 			if t == "*" || tag != "" && weak(t) == weak(tag) {
 				return true
 			}
@@ -196,17 +183,4 @@ func weak(tag string) string { return strings.TrimPrefix(tag, "W/") }
 func parseTime(h http.Header, name string) (time.Time, bool) {
 	t, err := http.ParseTime(h.Get(name))
 	return t, err == nil
-}
-
-// elements yields the members of a header field that is a list of tokens.
-func elements(values []string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, v := range values {
-			for e := range strings.SplitSeq(v, ",") {
-				if e = strings.TrimSpace(e); e != "" && !yield(e) {
-					return
-				}
-			}
-		}
-	}
 }

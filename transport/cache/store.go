@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gabion-go/gabion/internal/httpmsg"
 )
 
 // key is a hash of what tells entries apart, so that no credentials are kept.
@@ -125,7 +127,7 @@ func (c *Cache) variesBy(e *entry) (names []string, ok bool) {
 	if !open {
 		names = append(names, "Authorization", "Cookie")
 	}
-	for name := range elements(e.header["Vary"]) {
+	for name := range httpmsg.Elements(e.header["Vary"]) {
 		if name == "*" {
 			return nil, false
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gabion-go/gabion/internal/httpmsg"
 )
 
 // maxValidations is how many validations a Transport has in the background at
@@ -166,7 +168,7 @@ func (t *Transport) hit(req *http.Request, e *entry, now time.Time) *http.Respon
 
 // unanswered is the answer to a caller that wants one from the store or none.
 func (t *Transport) unanswered(req *http.Request, why string) (*http.Response, error) {
-	resp := newResponse(req, http.StatusGatewayTimeout, http.Header{"Content-Length": {"0"}}, nil)
+	resp := httpmsg.Response(req, http.StatusGatewayTimeout, http.Header{"Content-Length": {"0"}}, nil)
 	t.mark(resp, "fwd="+why+"; detail=only-if-cached")
 	return resp, nil
 }
