@@ -49,14 +49,21 @@ func (h *host) conns() (open, seen int) {
 // 90 s.
 func (h *host) closed(t *testing.T) {
 	t.Helper()
+	h.atMost(t, 0)
+}
+
+// atMost waits until no more than n connections are open: a server learns that
+// its caller has closed one after the caller has gone on.
+func (h *host) atMost(t *testing.T, n int) {
+	t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		open, _ := h.conns()
-		if open == 0 {
+		if open <= n {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s still has %d connections", h.ID, open)
+			t.Fatalf("%s still has %d connections, want at most %d", h.ID, open, n)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
