@@ -46,6 +46,7 @@ type attempt struct {
 	body   responseBody // if onBody
 
 	pool      *pool // nil before it is sent
+	connects  int   // how often net/http was about to look for a connection
 	resp      *http.Response
 	err       error
 	outcome   Outcome
@@ -60,14 +61,27 @@ type attempt struct {
 	crash     any  // the value of the panic
 }
 
-// attemptContext is a context that ends by cancellation and tells when.
+// attemptContext is a context that ends by cancellation, and tells when and for
+// which attempt.
 type attemptContext struct {
 	context.Context // nil before the attempt has begun
 	deadline        time.Time
+	attempt         *attempt
 }
+
+// attemptKey finds the attempt in its context.
+type attemptKey struct{}
 
 // Deadline implements [context.Context].
 func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// Value implements [context.Context].
+func (c *attemptContext) Value(key any) any {
+	if _, ok := key.(attemptKey); ok {
+		return c.attempt
+	}
+	return c.Context.Value(key)
+}
 
 // attempt picks an endpoint and tries it. The error is that nobody could be
 // tried; everything else is in the attempt.
@@ -120,7 +134,7 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 // start gives the attempt its context, which the alarm cancels unless the
 // response's header is there before.
 func (a *attempt) start(ctx context.Context, now, deadline time.Time) {
-	a.ctx.deadline = a.call.deadline
+	a.ctx.deadline, a.ctx.attempt = a.call.deadline, a
 	a.ctx.Context, a.cancel = context.WithCancelCause(ctx)
 	a.limit = ErrAttemptTimeout
 	if !deadline.Before(a.call.deadline) {
@@ -187,6 +201,7 @@ func (a *attempt) value(i int, v string) []string {
 // request returns what goes out, with this body.
 func (a *attempt) request(body io.ReadCloser) *http.Request {
 	k := a.call
+	a.pool = k.svc.conns.acquire(a.endpoint, k.want.Now)
 	a.out = *k.req.WithContext(a.traced()) // the copy that it makes does not leave the stack
 	out := &a.out
 	a.url = *k.req.URL
@@ -197,7 +212,6 @@ func (a *attempt) request(body io.ReadCloser) *http.Request {
 	}
 	out.Header = a.info.Header
 	out.Body, out.GetBody = body, k.body.rewind(k.idempotent)
-	a.pool = k.svc.conns.acquire(a.endpoint, k.want.Now)
 	if a.pool.transport != nil { // in process, the handler is given this very header
 		out.Header = onceOnly(out.Header)
 	}
@@ -236,18 +250,52 @@ func (a *attempt) reported() {
 }
 
 // traced returns the attempt's context with what notices that the request goes
-// out, where that matters: what is idempotent may arrive twice. HTTP/1 tells
-// when the header is in its buffer, and flushes later. HTTP/2 tells only after
-// it has sent the header, so there the first field counts, before any is sent.
+// out, where that matters: what is idempotent may arrive twice, unless net/http
+// were to see to it. HTTP/1 tells when the header is in its buffer, and flushes
+// later. HTTP/2 tells only after it has sent the header, so there the first
+// field counts, before any is sent.
 func (a *attempt) traced() context.Context {
-	if a.call.idempotent {
+	if a.call.idempotent && !(a.pool.multiplexed && replayed(a.call.req.Method)) {
 		return &a.ctx
 	}
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { a.wrote.Store(true) }}
-	if a.call.svc.mayHTTP2() {
+	if a.pool.multiplexed {
 		trace.WroteHeaderField = func(string, []string) { a.wrote.Store(true) }
 	}
 	return httptrace.WithClientTrace(&a.ctx, trace)
+}
+
+// replayed reports whether net/http sends a request with this method again when
+// a connection that had been used before breaks under it. Others it sends again
+// only if nothing was written, or if it finds a key in the header: see onceOnly.
+func replayed(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	default:
+		return false
+	}
+}
+
+// errHungUp is what becomes of an attempt that net/http would have made again.
+var errHungUp = errors.New("the server closed the connection as the request was sent")
+
+// oneConnection is the Proxy of every http.Transport. There is no proxy; but
+// net/http asks whenever it is about to look for a connection, and takes no for
+// an answer. So it does not send a request again by itself, on one dead
+// connection after the other, whatever the policy and the budget say. It may
+// look for another connection if none of the request can have gone out, as when
+// one of HTTP/2 has no room for it.
+func oneConnection(req *http.Request) (*url.URL, error) {
+	a, ok := req.Context().Value(attemptKey{}).(*attempt)
+	if !ok || !replayed(req.Method) {
+		return nil, nil
+	}
+	a.connects++
+	if a.connects > 1 && (!a.pool.multiplexed || a.wrote.Load()) {
+		return nil, errHungUp
+	}
+	return nil, nil
 }
 
 // judge sorts the result and decides whether another attempt may follow.

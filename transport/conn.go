@@ -167,6 +167,7 @@ func (p *pool) closeIdle() {
 func (s *service) newTransport() *http.Transport {
 	cfg := &s.client.cfg
 	t := &http.Transport{
+		Proxy:                  oneConnection,
 		DialContext:            cfg.dial,
 		MaxIdleConnsPerHost:    cfg.maxConns,
 		MaxConnsPerHost:        cfg.maxConns,
@@ -198,8 +199,8 @@ var replayKeys = [...]string{"Idempotency-Key", "X-Idempotency-Key"}
 // onceOnly returns h so that net/http does not send the request again by itself
 // when a connection breaks that had been used before: it would do so on one
 // such connection after the other, whatever the policy and the budget say. It
-// looks for the keys in their canonical form; servers do not care. What has
-// neither body nor effect, as GET, it sends again all the same.
+// looks for the keys in their canonical form; servers do not care. What only
+// reads is seen to by oneConnection.
 func onceOnly(h http.Header) http.Header {
 	for _, key := range replayKeys {
 		if values, ok := h[key]; ok {

@@ -48,9 +48,10 @@
 // Sent is true. A server that drains before it stops, as [Server.Shutdown] does,
 // does not do that, and over HTTP/2 it says which requests it has not begun.
 //
-// Below the policy, net/http sends a GET, HEAD, OPTIONS or TRACE without a body
-// again if the HTTP/1 connection that it took from its pool breaks before the
-// answer begins, at most once for each such connection.
+// Nobody below the policy sends a request again. net/http, which would do so
+// with a GET, HEAD, OPTIONS or TRACE whose pooled connection breaks before the
+// answer begins, is kept from it: the attempt fails, and the policy says what
+// comes next.
 //
 // # Live policies
 //

@@ -60,8 +60,7 @@ func (f *fickle) http2(c net.Conn) {
 
 // On connections that die as they are used again, a request is delivered as
 // often as the policy says and no more: net/http, which would send it again for
-// as long as there are such connections, is not asked. Those that only read are
-// left to it.
+// as long as there are such connections, is not asked.
 func TestReplaysAreThePolicys(t *testing.T) {
 	keyed := func(name, key string) http.Header { return http.Header{name: {key}} }
 	for name, tc := range map[string]struct {
@@ -70,6 +69,12 @@ func TestReplaysAreThePolicys(t *testing.T) {
 		attempts int
 		want     int32
 	}{
+		"GET, once":                 {"GET", nil, 1, 1},
+		"GET":                       {"GET", nil, 3, 3},
+		"HEAD, once":                {"HEAD", nil, 1, 1},
+		"OPTIONS, once":             {"OPTIONS", nil, 1, 1},
+		"OPTIONS":                   {"OPTIONS", nil, 3, 3},
+		"TRACE, once":               {"TRACE", nil, 1, 1},
 		"POST":                      {"POST", nil, 3, 1},
 		"POST with a key, once":     {"POST", keyed("Idempotency-Key", "k"), 1, 1},
 		"POST with a key":           {"POST", keyed("Idempotency-Key", "k"), 3, 3},
@@ -85,7 +90,13 @@ func TestReplaysAreThePolicys(t *testing.T) {
 			"replayable": func() io.Reader { return bytes.NewReader(make([]byte, 1000)) },
 			"kept":       func() io.Reader { return io.MultiReader(bytes.NewReader(make([]byte, 1000))) },
 		} {
-			for version, speak := range speaks {
+			either := func(p *http.Protocols) { // of which net/http takes HTTP/1
+				p.SetHTTP1(true)
+				p.SetUnencryptedHTTP2(true)
+			}
+			for version, speak := range map[string]func(*http.Protocols){
+				"http1": speaks["http1"], "http2": speaks["http2"], "either": either,
+			} {
 				t.Run(name+"/"+kind+"/"+version, func(t *testing.T) {
 					f := &fickle{}
 					serve, idle := f.http1, 8

@@ -21,7 +21,7 @@ func TestOutOfTimeWithoutTheTimer(t *testing.T) {
 		"ahead":  {time.Hour, limit.Succeeded},
 	} {
 		now := time.Now()
-		ctx := &attemptContext{context.Background(), now.Add(tc.left)}
+		ctx := &attemptContext{Context: context.Background(), deadline: now.Add(tc.left)}
 		if got := x.limitOutcome(ctx, now); got != tc.want {
 			t.Errorf("%s: outcome %v, want %v", name, got, tc.want)
 		}
