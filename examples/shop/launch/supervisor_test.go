@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,10 +97,11 @@ func process(role, service string, replica, tier int, endings string) Process {
 	return p
 }
 
-// fast keeps the tests short.
+// fast keeps the tests short. It does not probe: a process that gets no CPU for
+// a while would be taken for one that hangs.
 var fast = Timing{
-	ProbeEvery: 20 * time.Millisecond, ProbeTimeout: 200 * time.Millisecond, ProbeFailures: 2,
-	BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
+	ProbeEvery: time.Hour,
+	BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond, BackoffReset: time.Hour,
 }
 
 // running is a Supervisor under test.
@@ -275,18 +277,17 @@ func TestProgramThatDoesNotExist(t *testing.T) {
 }
 
 func TestHungProcessIsKilledAndRestarted(t *testing.T) {
-	r := start(t, Config{Timing: fast}, func(endings string) []Process {
+	timing := fast
+	timing.ProbeEvery, timing.ProbeTimeout, timing.ProbeFailures = 20*time.Millisecond, 200*time.Millisecond, 2
+	r := start(t, Config{Timing: timing}, func(endings string) []Process {
 		return []Process{process("service", "cart", 1, 0, endings)}
 	})
 	r.ready(t)
-	if err := Freeze(r.States()[0].PID); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "another life", func() bool { return r.States()[0].Restarts == 1 })
-	r.ready(t)
-	if want := "was killed: no answer on /livez, 2 times in a row"; !strings.Contains(r.out.String(), want) {
-		t.Errorf("no %q", want)
-	}
+	pid := 0 // on a busy machine a life that is well can be over before it is frozen
+	eventually(t, "frozen", func() bool { pid = r.States()[0].PID; return pid != 0 && Freeze(pid) == nil })
+	want := fmt.Sprintf("(pid %d) was killed: no answer on /livez, 2 times in a row", pid)
+	eventually(t, "killed", func() bool { return strings.Contains(r.out.String(), want) })
+	eventually(t, "another life", func() bool { st := r.States()[0]; return st.Ready() && st.PID != pid })
 	if err := r.drained(t); err != nil {
 		t.Error(err)
 	}
@@ -298,7 +299,7 @@ func TestProcessThatNeverReportsIsRestarted(t *testing.T) {
 	r := start(t, Config{Timing: timing}, func(endings string) []Process {
 		return []Process{process("mute", "cart", 1, 0, endings)}
 	})
-	eventually(t, "another life", func() bool { return r.States()[0].Restarts == 1 })
+	eventually(t, "another life", func() bool { return r.States()[0].Restarts >= 1 })
 	if want := "was killed: not ready within 100ms"; !strings.Contains(r.out.String(), want) {
 		t.Errorf("no %q", want)
 	}
@@ -338,8 +339,8 @@ func TestDrainKillsWhatDoesNotEnd(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "did not end within 100ms: cart-1") {
 		t.Errorf("got %v", err)
 	}
-	if got := r.ended(t); got != "pricing-1" {
-		t.Errorf("ended %q, want the next tier to have drained", got)
+	if got := r.ended(t); got != "pricing-1" && !strings.HasSuffix(err.Error(), ", pricing-1") {
+		t.Errorf("ended %q, want the next tier to have had its 100 ms, too", got)
 	}
 }
 
@@ -355,6 +356,8 @@ func TestKillCutsDrainShort(t *testing.T) {
 		t.Errorf("got %v, want ErrKilled", err)
 	}
 }
+
+var heldDown = regexp.MustCompile(`catalog-1 is held down for (\S+)\n`)
 
 func TestHeldServiceStaysDown(t *testing.T) {
 	var until atomic.Pointer[time.Time]
@@ -375,7 +378,11 @@ func TestHeldServiceStaysDown(t *testing.T) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
 	eventually(t, "pricing is back", func() bool { return r.States()[1].Restarts == 1 && r.States()[1].Ready() })
-	eventually(t, "said", func() bool { return strings.Contains(r.out.String(), "catalog-1 is held down for 1h0m0s") })
+	var said []string
+	eventually(t, "said", func() bool { said = heldDown.FindStringSubmatch(r.out.String()); return said != nil })
+	if d, err := time.ParseDuration(said[1]); err != nil || d > time.Hour || d < time.Until(later).Round(time.Second) {
+		t.Errorf("held down for %v (%v), want the rest of the hour", d, err)
+	}
 	if st := r.States()[0]; st.PID != 0 {
 		t.Fatalf("catalog runs: %+v", st)
 	}
