@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +25,7 @@ type shopper struct {
 	name     string
 	visits   []visit
 	calls    int
+	bought   *atomic.Bool // somebody has, of all shoppers
 }
 
 // visit is one cart as the shopper was told it is.
@@ -72,6 +75,7 @@ func (s *shopper) visit(ctx context.Context, n int) bool {
 			return s.odd(ctx, "checkout", status, body)
 		}
 		decode(s.t, body, &v.order)
+		s.bought.Store(true)
 	}
 	s.visits = append(s.visits, v)
 	return true
@@ -98,8 +102,9 @@ func TestKilledReplicasLoseNothing(t *testing.T) {
 	defer stop()
 	shoppers := make([]*shopper, 4)
 	var wg sync.WaitGroup
+	var bought atomic.Bool
 	for i := range shoppers {
-		s := &shopper{t: t, replicas: replicas, client: &http.Client{Transport: &http.Transport{}}, name: fmt.Sprint("s", i)}
+		s := &shopper{t: t, replicas: replicas, bought: &bought, client: &http.Client{Transport: &http.Transport{}}, name: fmt.Sprint("s", i)}
 		t.Cleanup(s.client.CloseIdleConnections)
 		shoppers[i] = s
 		wg.Go(func() {
@@ -107,7 +112,7 @@ func TestKilledReplicasLoseNothing(t *testing.T) {
 			}
 		})
 	}
-	for range kills {
+	for n := 0; n < kills || !bought.Load() && !t.Failed(); n++ {
 		<-time.After(rand.N(120 * time.Millisecond)) // any moment is a moment to die
 		victim := replicas[rand.N(2)]
 		victim.kill()
@@ -194,16 +199,27 @@ func TestStoppedReplicaDoesNotUndo(t *testing.T) {
 	var made struct{ ID string }
 	decode(t, must(a, 201, "POST", "/carts", ""), &made)
 	mug := "/carts/" + made.ID + "/items/mug"
+	eventually(t, "the other replica has the cart", func() bool {
+		_, err := readCart(t, client, *b.url.Load(), made.ID)
+		return err == nil
+	})
 
 	signal(t, a, syscall.SIGSTOP)
 	awaitStop(t, a)
 	old := make(chan string, 20)
+	var sent sync.WaitGroup
+	sent.Add(cap(old))
 	for range cap(old) {
 		go func() {
-			status, body, err := send(t.Context(), client, "PUT", *a.url.Load()+mug, `{"quantity":1}`)
+			done := sync.OnceFunc(sent.Done)
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				WroteRequest: func(httptrace.WroteRequestInfo) { done() },
+			})
+			status, body, err := send(ctx, client, "PUT", *a.url.Load()+mug, `{"quantity":1}`)
 			old <- fmt.Sprint(status, " ", err, " ", body)
 		}()
 	}
+	sent.Wait()
 	<-time.After(maxGap + 500*time.Millisecond)
 	must(b, 200, "PUT", mug, `{"quantity":1}`)
 	must(b, 200, "PUT", mug, `{"quantity":7}`)

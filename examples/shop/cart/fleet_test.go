@@ -13,16 +13,22 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/gabion-go/gabion/internal/memnet"
 )
 
-// fleet is some replicas that see each other on real sockets.
+// fleet is some replicas that see each other by a network in memory, which
+// works in a bubble, too: there no limit of time is over because a machine is
+// slow.
 type fleet struct {
-	t      *testing.T
-	market *market
-	nodes  []*replica
+	t       *testing.T
+	market  *market
+	network memnet.Network
+	nodes   []*replica
 
-	mu  sync.Mutex
-	cut bool // nobody reaches a peer
+	mu    sync.Mutex
+	cut   bool // nobody reaches a peer
+	lives int  // of all replicas
 }
 
 // replica is one node of a fleet, which can be down.
@@ -57,7 +63,7 @@ func (r *replica) start(run bool) {
 	if r.store, err = OpenStore(r.path); err != nil {
 		t.Fatal(err)
 	}
-	r.client = &http.Client{Transport: &http.Transport{}}
+	r.client = &http.Client{Transport: &http.Transport{DialContext: r.fleet.network.Dial}}
 	if r.node, err = newNode(Config{Store: r.store, Peers: r.client}, r.peers, r.self, r.fleet.market, r.fleet.market, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +71,7 @@ func (r *replica) start(run bool) {
 	for pattern, h := range r.routes {
 		mux.HandleFunc(pattern, h)
 	}
-	server := httptest.NewServer(mux)
+	server := r.fleet.serve(mux)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	if run {
@@ -77,6 +83,22 @@ func (r *replica) start(run bool) {
 	r.fleet.mu.Lock()
 	defer r.fleet.mu.Unlock()
 	r.server = server
+}
+
+// serve starts a server at an address that nobody had before.
+func (f *fleet) serve(h http.Handler) *httptest.Server {
+	f.t.Helper()
+	f.mu.Lock()
+	f.lives++
+	addr := fmt.Sprint("cart-", f.lives, ":80")
+	f.mu.Unlock()
+	l, err := f.network.Listen(addr)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}
+	server.Start()
+	return server
 }
 
 // shutdown takes the replica down; it can be started again.

@@ -5,267 +5,288 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gabion-go/gabion/examples/shop/kit"
 )
 
 func TestAcknowledgedMeansOnBoth(t *testing.T) {
-	f := newFleet(t, 2, false)
-	a, b := f.nodes[0], f.nodes[1]
-	id := a.create()
-	b.put(id, "mug", 2)
-	a.put(id, "pot", 1)
-	b.put(id, "mug", 3)
-	for _, r := range f.nodes {
-		c, err := r.store.Get(id)
-		if err != nil || fmt.Sprint(c.Lines()) != "[{mug 3} {pot 1}]" {
-			t.Errorf("got %v, %v", c.Lines(), err)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		a, b := f.nodes[0], f.nodes[1]
+		id := a.create()
+		b.put(id, "mug", 2)
+		a.put(id, "pot", 1)
+		b.put(id, "mug", 3)
+		for _, r := range f.nodes {
+			c, err := r.store.Get(id)
+			if err != nil || fmt.Sprint(c.Lines()) != "[{mug 3} {pot 1}]" {
+				t.Errorf("got %v, %v", c.Lines(), err)
+			}
 		}
-	}
+	})
 }
 
 func TestOneGoesOnWhileTheOtherIsDown(t *testing.T) {
-	f := newFleet(t, 2, false)
-	a, b := f.nodes[0], f.nodes[1]
-	id := a.create()
-	a.put(id, "mug", 2)
-	a.shutdown()
-	b.wantItems(id, "[{mug 2}]")
-	b.put(id, "mug", 5)
-	b.put(id, "pot", 1)
-	b.must(200, "DELETE", "/carts/"+id+"/items/pot", "")
-	other := b.create()
-	a.start(false)
-	if err := a.rep.CatchUp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	a.wantItems(id, "[{mug 5}]")
-	a.wantItems(other, "[]")
-	a.put(id, "cup", 1) // and b gets what a is told
-	b.wantItems(id, "[{cup 1} {mug 5}]")
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		a, b := f.nodes[0], f.nodes[1]
+		id := a.create()
+		a.put(id, "mug", 2)
+		a.shutdown()
+		b.wantItems(id, "[{mug 2}]")
+		b.put(id, "mug", 5)
+		b.put(id, "pot", 1)
+		b.must(200, "DELETE", "/carts/"+id+"/items/pot", "")
+		other := b.create()
+		a.start(false)
+		if err := a.rep.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		a.wantItems(id, "[{mug 5}]")
+		a.wantItems(other, "[]")
+		a.put(id, "cup", 1) // and b gets what a is told
+		b.wantItems(id, "[{cup 1} {mug 5}]")
+	})
 }
 
 func TestBothSidesOfAPartitionMerge(t *testing.T) {
-	f := newFleet(t, 2, false)
-	a, b := f.nodes[0], f.nodes[1]
-	id := a.create()
-	a.put(id, "mug", 1)
-	f.partition(true)
-	a.put(id, "mug", 2)
-	a.put(id, "pot", 4)
-	b.put(id, "mug", 7) // later than a's
-	b.put(id, "cup", 1)
-	onlyA := a.create()
-	b.must(503, "GET", "/carts/"+onlyA, "") // b cannot know that there is no such cart
-	f.partition(false)
-	f.converge()
-	for _, r := range f.nodes {
-		r.wantItems(id, "[{cup 1} {mug 7} {pot 4}]")
-		r.wantItems(onlyA, "[]")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		a, b := f.nodes[0], f.nodes[1]
+		id := a.create()
+		a.put(id, "mug", 1)
+		f.partition(true)
+		a.put(id, "mug", 2)
+		a.put(id, "pot", 4)
+		b.put(id, "mug", 7) // later than a's
+		b.put(id, "cup", 1)
+		onlyA := a.create()
+		b.must(503, "GET", "/carts/"+onlyA, "") // b cannot know that there is no such cart
+		f.partition(false)
+		f.converge()
+		for _, r := range f.nodes {
+			r.wantItems(id, "[{cup 1} {mug 7} {pot 4}]")
+			r.wantItems(onlyA, "[]")
+		}
+	})
 }
 
 func TestSilentPeerCostsNothingUntilItAnswers(t *testing.T) {
-	f := newFleet(t, 1, false)
-	a := f.nodes[0]
-	var calls sync.Map
-	release := make(chan struct{})
-	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		n, _ := calls.LoadOrStore(r.URL.Path, new(int))
-		*n.(*int)++
-		<-release
-	}))
-	t.Cleanup(hung.Close)
-	t.Cleanup(func() { close(release) })
-	peers := func() []Peer { return []Peer{{"hung", hung.URL}} }
-	rep := NewReplicator(a.store, NewClock("a", Stamp{}, time.Now), peers, func() string { return "" }, a.client, a.rep.log)
-	start := time.Now()
-	for range 20 {
-		rep.Push(t.Context(), cartOf("c1", 1, 1))
-	}
-	if d := time.Since(start); d > 10*pushTimeout {
-		t.Errorf("20 changes waited %v for a peer that hangs", d)
-	}
-	if len(rep.roster.answering()) != 0 {
-		t.Error("the peer that hangs is still pushed to")
-	}
-	rep.Heard("hung", "")
-	if len(rep.roster.answering()) != 1 {
-		t.Error("the peer that asked for changes is not pushed to again")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false)
+		a := f.nodes[0]
+		release := make(chan struct{})
+		hung := f.serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+		t.Cleanup(hung.Close)
+		t.Cleanup(func() { close(release) })
+		peers := func() []Peer { return []Peer{{"hung", hung.URL}} }
+		rep := NewReplicator(a.store, NewClock("a", Stamp{}, time.Now), peers, func() string { return "" }, a.client, a.rep.log)
+		start := time.Now()
+		for range 20 {
+			rep.Push(t.Context(), cartOf("c1", 1, 1))
+		}
+		if d := time.Since(start); d != pushTimeout {
+			t.Errorf("20 changes waited %v for a peer that hangs, want the first to wait %v", d, pushTimeout)
+		}
+		if len(rep.roster.answering()) != 0 {
+			t.Error("the peer that hangs is still pushed to")
+		}
+		rep.Heard("hung", "")
+		if len(rep.roster.answering()) != 1 {
+			t.Error("the peer that asked for changes is not pushed to again")
+		}
+	})
 }
 
 // TestHeardWhileAnOldCallFails: a call to a peer's last life must not silence
 // its next one.
 func TestHeardWhileAnOldCallFails(t *testing.T) {
-	f := newFleet(t, 2, false)
-	a, b := f.nodes[0], f.nodes[1]
-	err := a.rep.roster.ask(a.peers(), func(p Peer) error {
-		a.rep.Heard(p.Store, b.server.URL)
-		return errors.New("connection reset")
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		a, b := f.nodes[0], f.nodes[1]
+		err := a.rep.roster.ask(a.peers(), func(p Peer) error {
+			a.rep.Heard(p.Store, b.server.URL)
+			return errors.New("connection reset")
+		})
+		if err == nil || len(a.rep.roster.answering()) != 1 {
+			t.Errorf("got %v and %v, want an error and the peer that came back", err, a.rep.roster.answering())
+		}
 	})
-	if err == nil || len(a.rep.roster.answering()) != 1 {
-		t.Errorf("got %v and %v, want an error and the peer that came back", err, a.rep.roster.answering())
-	}
 }
 
 // TestCallersThatLeaveSilenceNobody: a request that is given up while a peer is
 // asked says nothing about the peer.
 func TestCallersThatLeaveSilenceNobody(t *testing.T) {
-	f := newFleet(t, 2, false)
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	a := f.nodes[0]
-	_ = a.rep.Fetch(gone, "c1")
-	a.rep.Push(gone, cartOf("c1", 1, 1))
-	if len(a.rep.roster.answering()) != 1 {
-		t.Error("the peer is not pushed to any more")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		a := f.nodes[0]
+		_ = a.rep.Fetch(gone, "c1")
+		a.rep.Push(gone, cartOf("c1", 1, 1))
+		if len(a.rep.roster.answering()) != 1 {
+			t.Error("the peer is not pushed to any more")
+		}
+	})
 }
 
 func TestPushOutlivesItsCaller(t *testing.T) {
-	f := newFleet(t, 2, false)
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	f.nodes[0].rep.Push(gone, cartOf("c1", 1, 1))
-	if _, err := f.nodes[1].store.Get("c1"); err != nil {
-		t.Errorf("the peer was not told: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		f.nodes[0].rep.Push(gone, cartOf("c1", 1, 1))
+		if _, err := f.nodes[1].store.Get("c1"); err != nil {
+			t.Errorf("the peer was not told: %v", err)
+		}
+	})
 }
 
 func TestStaleAddressIsNotTakenForThePeer(t *testing.T) {
-	f := newFleet(t, 2, false)
-	a, b := f.nodes[0], f.nodes[1]
-	b.create()
-	peers := func() []Peer { return []Peer{{"somebody else", b.server.URL}} }
-	rep := NewReplicator(a.store, NewClock("a", Stamp{}, time.Now), peers, func() string { return "" }, a.client, a.rep.log)
-	if err := rep.Sync(t.Context()); err == nil {
-		t.Error("got nil, want an error that names the store")
-	}
-	if n, err := a.store.Cursor("somebody else"); n != 0 || err != nil {
-		t.Errorf("cursor: got %d, %v", n, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		a, b := f.nodes[0], f.nodes[1]
+		b.create()
+		peers := func() []Peer { return []Peer{{"somebody else", b.server.URL}} }
+		rep := NewReplicator(a.store, NewClock("a", Stamp{}, time.Now), peers, func() string { return "" }, a.client, a.rep.log)
+		if err := rep.Sync(t.Context()); err == nil {
+			t.Error("got nil, want an error that names the store")
+		}
+		if n, err := a.store.Cursor("somebody else"); n != 0 || err != nil {
+			t.Errorf("cursor: got %d, %v", n, err)
+		}
+	})
 }
 
 // TestPeersWithoutNames: static lists and DNS show addresses only, that of the
 // replica itself among them.
 func TestPeersWithoutNames(t *testing.T) {
-	f := newFleet(t, 2, false)
-	a, b := f.nodes[0], f.nodes[1]
-	f.partition(true)
-	id := b.create()
-	f.partition(false)
-	rep := NewReplicator(a.store, NewClock("a", Stamp{}, time.Now), func() []Peer {
-		return []Peer{{URL: a.server.URL}, {URL: b.server.URL}, {URL: "http://127.0.0.1:1"}}
-	}, a.self, a.client, a.rep.log)
-	if err := rep.Sync(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.store.Get(id); err != nil {
-		t.Errorf("the other's cart: %v", err)
-	}
-	if got := rep.roster.answering(); len(got) != 1 || got[0] != (Peer{b.store.ID(), b.server.URL}) {
-		t.Errorf("peers: got %v, want the other one", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		a, b := f.nodes[0], f.nodes[1]
+		f.partition(true)
+		id := b.create()
+		f.partition(false)
+		rep := NewReplicator(a.store, NewClock("a", Stamp{}, time.Now), func() []Peer {
+			return []Peer{{URL: a.server.URL}, {URL: b.server.URL}, {URL: "http://127.0.0.1:1"}}
+		}, a.self, a.client, a.rep.log)
+		if err := rep.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.store.Get(id); err != nil {
+			t.Errorf("the other's cart: %v", err)
+		}
+		if got := rep.roster.answering(); len(got) != 1 || got[0] != (Peer{b.store.ID(), b.server.URL}) {
+			t.Errorf("peers: got %v, want the other one", got)
+		}
+	})
 }
 
 func TestNewReplicaReadsTheWholeLog(t *testing.T) {
-	f := newFleet(t, 3, false)
-	a, c := f.nodes[0], f.nodes[2]
-	c.shutdown()
-	var ids []string
-	for range pullLimit + 3 { // more than one page
-		cart := cartOf(newID(""), 1, 1)
-		ids = append(ids, cart.ID)
-		if err := a.rep.Merge([]Cart{cart}); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 3, false)
+		a, c := f.nodes[0], f.nodes[2]
+		c.shutdown()
+		var ids []string
+		for range pullLimit + 3 { // more than one page
+			cart := cartOf(newID(""), 1, 1)
+			ids = append(ids, cart.ID)
+			if err := a.rep.Merge([]Cart{cart}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.start(false)
+		if err := c.rep.Sync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	}
-	c.start(false)
-	if err := c.rep.Sync(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range ids {
-		if _, err := c.store.Get(id); err != nil {
-			t.Fatalf("%s: %v", id, err)
+		for _, id := range ids {
+			if _, err := c.store.Get(id); err != nil {
+				t.Fatalf("%s: %v", id, err)
+			}
 		}
-	}
+	})
 }
 
 func TestCatchUpAlone(t *testing.T) {
-	f := newFleet(t, 1, false)
-	start := time.Now()
-	if err := f.nodes[0].rep.CatchUp(t.Context()); err != nil {
-		t.Errorf("a first replica alone: %v", err)
-	}
-	if d := time.Since(start); d < firstMeeting || d > reunion {
-		t.Errorf("a new store waited %v for peers, want about %v", d, firstMeeting)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false)
+		start := time.Now()
+		if err := f.nodes[0].rep.CatchUp(t.Context()); err != nil {
+			t.Errorf("a first replica alone: %v", err)
+		}
+		if d := time.Since(start); d < firstMeeting || d > firstMeeting+50*time.Millisecond {
+			t.Errorf("a new store waited %v for peers, want about %v", d, firstMeeting)
+		}
+	})
 }
 
 func TestSameKeySameCartOnBoth(t *testing.T) {
-	f := newFleet(t, 2, false)
-	f.partition(true)
-	key := []string{"Idempotency-Key", "visit-1"}
-	idA, idB := f.nodes[0].create(key...), f.nodes[1].create(key...)
-	if idA != idB {
-		t.Errorf("got %s and %s, want one cart", idA, idB)
-	}
-	if again := f.nodes[0].create(key...); again != idA {
-		t.Errorf("repeated: got %s, want %s", again, idA)
-	}
-	if free := f.nodes[0].create(); free == idA || free == f.nodes[0].create() {
-		t.Error("carts without a key are not distinct")
-	}
-	f.nodes[0].put(idA, "mug", 1)
-	f.partition(false)
-	f.converge()
-	f.nodes[1].wantItems(idA, "[{mug 1}]")
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		f.partition(true)
+		key := []string{"Idempotency-Key", "visit-1"}
+		idA, idB := f.nodes[0].create(key...), f.nodes[1].create(key...)
+		if idA != idB {
+			t.Errorf("got %s and %s, want one cart", idA, idB)
+		}
+		if again := f.nodes[0].create(key...); again != idA {
+			t.Errorf("repeated: got %s, want %s", again, idA)
+		}
+		if free := f.nodes[0].create(); free == idA || free == f.nodes[0].create() {
+			t.Error("carts without a key are not distinct")
+		}
+		f.nodes[0].put(idA, "mug", 1)
+		f.partition(false)
+		f.converge()
+		f.nodes[1].wantItems(idA, "[{mug 1}]")
+	})
 }
 
 func TestCheckoutRaceMakesOneOrder(t *testing.T) {
 	for name, keys := range map[string][]string{"one key": {"k1", "k1"}, "two keys": {"k1", "k2"}} {
 		t.Run(name, func(t *testing.T) {
-			f := newFleet(t, 2, false)
-			id := f.nodes[0].create()
-			f.nodes[0].put(id, "mug", 2)
-			var mu sync.Mutex
-			statuses, orders := map[int]int{}, map[string]bool{}
-			var wg sync.WaitGroup
-			for i := range 10 {
-				wg.Go(func() {
-					status, body := f.nodes[i%2].do("POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", keys[i%2])
-					var o orderJSON
-					mu.Lock()
-					defer mu.Unlock()
-					statuses[status]++
-					if status < 300 {
-						decode(t, body, &o)
-						orders[o.Order] = true
-					}
-				})
-			}
-			wg.Wait()
-			if f.market.orders() != 1 || len(orders) != 1 || statuses[201] != 1 {
-				t.Errorf("%d orders made, %v told, statuses %v; want one order, one 201", f.market.orders(), orders, statuses)
-			}
-			wantOK := 10
-			if name == "two keys" {
-				wantOK = 5
-			}
-			if statuses[200]+statuses[201] != wantOK || statuses[409] != 10-wantOK {
-				t.Errorf("statuses: %v", statuses)
-			}
-			for _, r := range f.nodes {
-				if c, err := r.store.Get(id); err != nil || c.Order == nil {
-					t.Errorf("a replica has no order: %+v, %v", c, err)
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, 2, false)
+				id := f.nodes[0].create()
+				f.nodes[0].put(id, "mug", 2)
+				var mu sync.Mutex
+				statuses, orders := map[int]int{}, map[string]bool{}
+				var wg sync.WaitGroup
+				for i := range 10 {
+					wg.Go(func() {
+						status, body := f.nodes[i%2].do("POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", keys[i%2])
+						var o orderJSON
+						mu.Lock()
+						defer mu.Unlock()
+						statuses[status]++
+						if status < 300 {
+							decode(t, body, &o)
+							orders[o.Order] = true
+						}
+					})
 				}
-				r.must(409, "PUT", "/carts/"+id+"/items/mug", `{"quantity":1}`)
-			}
+				wg.Wait()
+				if f.market.orders() != 1 || len(orders) != 1 || statuses[201] != 1 {
+					t.Errorf("%d orders made, %v told, statuses %v; want one order, one 201", f.market.orders(), orders, statuses)
+				}
+				wantOK := 10
+				if name == "two keys" {
+					wantOK = 5
+				}
+				if statuses[200]+statuses[201] != wantOK || statuses[409] != 10-wantOK {
+					t.Errorf("statuses: %v", statuses)
+				}
+				for _, r := range f.nodes {
+					if c, err := r.store.Get(id); err != nil || c.Order == nil {
+						t.Errorf("a replica has no order: %+v, %v", c, err)
+					}
+					r.must(409, "PUT", "/carts/"+id+"/items/mug", `{"quantity":1}`)
+				}
+			})
 		})
 	}
 }
@@ -274,7 +295,9 @@ func TestCheckoutRaceMakesOneOrder(t *testing.T) {
 // again, whatever has become of the cart meanwhile.
 func TestCheckoutRepeatedElsewhere(t *testing.T) {
 	for name, quantity := range map[string]int{"changed": 9, "emptied": 0} {
-		t.Run(name, func(t *testing.T) { repeatCheckout(t, quantity) })
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { repeatCheckout(t, quantity) })
+		})
 	}
 }
 
@@ -304,64 +327,70 @@ func repeatCheckout(t *testing.T, quantity int) {
 // TestCheckoutSeesWhatOnlyThePeerKnows: a change whose push was lost is in the
 // order all the same.
 func TestCheckoutSeesWhatOnlyThePeerKnows(t *testing.T) {
-	f := newFleet(t, 2, false)
-	a, b := f.nodes[0], f.nodes[1]
-	id := a.create()
-	f.partition(true)
-	a.put(id, "mug", 2)
-	f.partition(false)
-	b.rep.Heard(a.store.ID(), a.server.URL)
-	var o orderJSON
-	decode(t, b.must(201, "POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", "k1"), &o)
-	if fmt.Sprint(o.Lines) != "[{mug 2}]" {
-		t.Errorf("order: %+v", o)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		a, b := f.nodes[0], f.nodes[1]
+		id := a.create()
+		f.partition(true)
+		a.put(id, "mug", 2)
+		f.partition(false)
+		b.rep.Heard(a.store.ID(), a.server.URL)
+		var o orderJSON
+		decode(t, b.must(201, "POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", "k1"), &o)
+		if fmt.Sprint(o.Lines) != "[{mug 2}]" {
+			t.Errorf("order: %+v", o)
+		}
+	})
 }
 
 func TestChangeWaitsForACheckout(t *testing.T) {
-	f := newFleet(t, 1, false)
-	a := f.nodes[0]
-	id := a.create()
-	a.put(id, "mug", 1)
-	f.market.hold = make(chan struct{})
-	done := make(chan int, 2)
-	go func() {
-		status, _ := a.do("POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", "k1")
-		done <- status
-	}()
-	<-f.market.hold // the checkout is at the inventory
-	go func() {
-		status, _ := a.do("PUT", "/carts/"+id+"/items/mug", `{"quantity":2}`)
-		done <- status
-	}()
-	eventually(t, "the change waits", func() bool {
-		a.carts.busy.mu.Lock()
-		defer a.carts.busy.mu.Unlock()
-		turn := a.carts.busy.held[id]
-		return turn != nil && turn.users == 2
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false)
+		a := f.nodes[0]
+		id := a.create()
+		a.put(id, "mug", 1)
+		f.market.hold = make(chan struct{})
+		done := make(chan int, 2)
+		go func() {
+			status, _ := a.do("POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", "k1")
+			done <- status
+		}()
+		<-f.market.hold // the checkout is at the inventory
+		go func() {
+			status, _ := a.do("PUT", "/carts/"+id+"/items/mug", `{"quantity":2}`)
+			done <- status
+		}()
+		eventually(t, "the change waits", func() bool {
+			a.carts.busy.mu.Lock()
+			defer a.carts.busy.mu.Unlock()
+			turn := a.carts.busy.held[id]
+			return turn != nil && turn.users == 2
+		})
+		<-f.market.hold
+		if first, second := <-done, <-done; min(first, second) != 201 || max(first, second) != 409 {
+			t.Errorf("got %d and %d, want the order and then 409", first, second)
+		}
+		if n := len(a.carts.busy.held); n != 0 {
+			t.Errorf("%d locks are left", n)
+		}
 	})
-	<-f.market.hold
-	if first, second := <-done, <-done; min(first, second) != 201 || max(first, second) != 409 {
-		t.Errorf("got %d and %d, want the order and then 409", first, second)
-	}
-	if n := len(a.carts.busy.held); n != 0 {
-		t.Errorf("%d locks are left", n)
-	}
 }
 
 // TestWithoutAnybodyAsking: what the push missed comes by itself.
 func TestWithoutAnybodyAsking(t *testing.T) {
-	f := newFleet(t, 2, true)
-	a, b := f.nodes[0], f.nodes[1]
-	f.partition(true)
-	id := a.create()
-	a.put(id, "mug", 2)
-	f.partition(false)
-	eventually(t, "b has the cart", func() bool {
-		c, err := b.store.Get(id)
-		return err == nil && len(c.Lines()) == 1
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, true)
+		a, b := f.nodes[0], f.nodes[1]
+		f.partition(true)
+		id := a.create()
+		a.put(id, "mug", 2)
+		f.partition(false)
+		eventually(t, "b has the cart", func() bool {
+			c, err := b.store.Get(id)
+			return err == nil && len(c.Lines()) == 1
+		})
+		eventually(t, "a pushes to b again", func() bool { return len(a.rep.roster.answering()) == 1 })
 	})
-	eventually(t, "a pushes to b again", func() bool { return len(a.rep.roster.answering()) == 1 })
 }
 
 // eventually waits up to 10 s for something that other goroutines bring about.
