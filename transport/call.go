@@ -306,6 +306,9 @@ func (k *call) noRetryAbove() {
 	if r := requestStateOf(k.ctx); r != nil {
 		r.noRetry.Store(true)
 	}
+	if shared, ok := k.ctx.Value(sharedKey{}).(*atomic.Bool); ok {
+		shared.Store(true)
+	}
 }
 
 // again decides whether another attempt follows, and after which wait. It pays

@@ -68,6 +68,8 @@ type Error struct {
 	Sent bool
 	// Err is the cause, that of the last attempt if there was one.
 	Err error
+
+	final bool // of a shared call: nobody above need retry
 }
 
 // Error names the service, the attempts, the instance and the cause.

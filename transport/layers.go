@@ -1,12 +1,14 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/gabion-go/gabion/transport/coalesce"
 )
@@ -69,6 +71,11 @@ func (l *layers) do(w way, req *http.Request) (resp *http.Response, err error) {
 	default:
 		return startCall(w, req, false)
 	}
+	if retriesMade(resp, err) {
+		if r := requestStateOf(req.Context()); r != nil {
+			r.noRetry.Store(true)
+		}
+	}
 	if err != nil {
 		if _, ok := errors.AsType[*Error](err); !ok { // a caller that did not wait for a call that others share
 			err = &Error{Service: w.svc.name, Err: err}
@@ -89,13 +96,39 @@ func (l *layers) uncached(req *http.Request) (*http.Response, error) {
 	return startCall(w, req, false)
 }
 
-// call is what lies beneath coalescing.
+// call is what lies beneath coalescing. The handlers of all who share the call
+// are to know if retrying has been done, and not only that in whose context it
+// is made: what they get says so.
 func (l *layers) call(req *http.Request) (*http.Response, error) {
 	w, err := l.client.way(req)
 	if err != nil {
 		return nil, err
 	}
-	return startCall(w, req, false)
+	var gaveUp atomic.Bool
+	resp, err := startCall(w, req.WithContext(context.WithValue(req.Context(), sharedKey{}, &gaveUp)), false)
+	if !gaveUp.Load() {
+		return resp, err
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.final = true
+	}
+	if resp != nil {
+		resp.Header.Set(HeaderNoRetry, "1")
+	}
+	return resp, err
+}
+
+// sharedKey finds, in the context of a call that is shared, what is set when it
+// is given up.
+type sharedKey struct{}
+
+// retriesMade reports whether a call came to this after all the retries that
+// there will be.
+func retriesMade(resp *http.Response, err error) bool {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.final
+	}
+	return resp != nil && resp.StatusCode >= 500 && first(resp.Header, HeaderNoRetry) != ""
 }
 
 // close ends what the cache does by itself.

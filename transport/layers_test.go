@@ -13,6 +13,7 @@ import (
 
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/limit"
+	"github.com/gabion-go/gabion/transport/retry"
 )
 
 // Routes that ask for it share calls, others do not.
@@ -82,6 +83,62 @@ func TestWhoSharesACall(t *testing.T) {
 			t.Errorf("%d requests, want one for each criticality", n)
 		}
 	})
+}
+
+// Requests being served share the calls that their handlers make, if they matter
+// as much; and when such a call has been given up, the callers of all of them
+// learn that retrying has been done.
+func TestRequestsShareACall(t *testing.T) {
+	for name, fail := range map[string]http.HandlerFunc{
+		"by a response": answer(503),
+		"by an error":   func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				f.start("pricing", "a:1", func(w http.ResponseWriter, r *http.Request) {
+					time.Sleep(100 * time.Millisecond) // for the others to come
+					fail(w, r)
+				})
+				c := f.client(transport.WithPolicy(transport.Policy{
+					Retry:  retry.Policy{Attempts: 2},
+					Routes: map[string]transport.Route{"/": {Coalesce: true}},
+				}))
+				f.listen("cart:1", func(w http.ResponseWriter, r *http.Request) {
+					_, _, _ = get(r.Context(), c, "http://pricing/")
+					w.WriteHeader(http.StatusBadGateway)
+				})
+				plain := &http.Client{Transport: &http.Transport{DialContext: f.net.Dial}}
+				defer plain.CloseIdleConnections()
+				ask := func(c limit.Criticality) {
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://cart:1/", nil)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					req.Header.Set(transport.HeaderCriticality, c.String())
+					resp, err := plain.Do(req)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					_ = resp.Body.Close()
+					if resp.Header.Get(transport.HeaderNoRetry) == "" {
+						t.Errorf("%v: no word of the retries: %v", c, resp.Header)
+					}
+				}
+				var wg sync.WaitGroup
+				for range 3 {
+					wg.Go(func() { ask(limit.Critical) })
+				}
+				wg.Go(func() { ask(limit.Sheddable) })
+				wg.Wait()
+				if n := f.hit("a:1"); n != 4 {
+					t.Errorf("%d requests, want two for each criticality", n)
+				}
+			})
+		})
+	}
 }
 
 // remembering is a cache that keeps everything until something is written.
