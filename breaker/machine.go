@@ -226,17 +226,17 @@ func (b *Breaker) decide(a *admission, now time.Time) error {
 	}
 	switch b.shown {
 	case Open:
-		return b.reject(Open, b.until, now)
+		return b.reject(Open, b.left(now))
 	case HalfOpen:
 		if b.probing {
-			return b.reject(HalfOpen, b.until, now)
+			return b.reject(HalfOpen, b.left(now))
 		}
 		b.probing, a.probe = true, true
 		b.until = now.Add(b.set.Lease)
 		b.wakeAt(b.until.Add(1)) // a result at the very end still counts
 	case Closed:
 		if b.ramping() && random.Float64(b.cfg.rand) >= b.rampShare(now) {
-			return b.reject(Closed, now.Add(min(b.until.Sub(now), b.set.Ramp/10)), now)
+			return b.reject(Closed, min(b.left(now), b.set.Ramp/10))
 		}
 		if b.hang != nil {
 			a.slot = b.hang.enter(now)
@@ -273,14 +273,18 @@ func (b *Breaker) rampShare(now time.Time) float64 {
 	return rampStart + (1-rampStart)*done
 }
 
-// reject returns the refusal of a call that may come again at when.
-func (b *Breaker) reject(s State, when, now time.Time) error {
-	b.rejected.Add(1)
-	e := &RejectedError{Name: b.name, State: s}
-	if !when.IsZero() {
-		e.RetryAfter = max(when.Sub(now), 0)
+// left returns how long the period lasts that until ends, 0 if it has no end.
+func (b *Breaker) left(now time.Time) time.Duration {
+	if b.until.IsZero() {
+		return 0
 	}
-	return e
+	return max(b.until.Sub(now), 0)
+}
+
+// reject returns the refusal of a call that may come again after so long.
+func (b *Breaker) reject(s State, after time.Duration) error {
+	b.rejected.Add(1)
+	return &RejectedError{Name: b.name, State: s, RetryAfter: after}
 }
 
 // publish shows callers and subscribers the state.

@@ -27,13 +27,17 @@ func (b *Breaker) admit(a *admission) error {
 }
 
 func (b *Breaker) admitElse(p *phase, a *admission) error {
-	now := time.Now()
-	switch {
-	case p.gate == gateTimed:
-		a.gen, a.start = p.gen, now
+	switch p.gate {
+	case gateTimed:
+		a.gen, a.start = p.gen, time.Now()
 		return nil
-	case p.gate == gateRefuse && (p.until.IsZero() || now.Before(p.until)):
-		return b.reject(Open, p.until, now)
+	case gateRefuse:
+		if p.until.IsZero() {
+			return b.reject(Open, 0)
+		}
+		if left := time.Until(p.until); left > 0 {
+			return b.reject(Open, left)
+		}
 	}
 	return b.admitLocked(a)
 }

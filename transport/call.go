@@ -19,16 +19,27 @@ import (
 // one that cannot finish is not worth its cost.
 const minAttempt = 5 * time.Millisecond
 
+// admission is a call that is yet to be admitted. One that is refused never
+// becomes more.
+type admission struct {
+	svc       *service
+	plan      *plan
+	rules     *rules
+	req       *http.Request
+	ctx       context.Context // the caller's, with what the observer added
+	permit    breaker.Permit
+	foreign   bool // only an allow-list of its header may go out
+	held      bool // a permit and a place in the bulkhead, until the end
+	throttled bool // the throttle has let it through and is to hear of it
+	info      Call
+	ended     atomic.Bool
+}
+
 // call is one call on its way.
 type call struct {
-	svc      *service
-	plan     *plan
-	rules    *rules
-	req      *http.Request
-	ctx      context.Context // the caller's, with what the observer added
+	admission
 	deadline time.Time
 	late     error // what ends the call then: ErrTimeout, unless the deadline is the caller's
-	permit   breaker.Permit
 	body     replayBody
 	want     balance.Call         // what the balancer is to know
 	space    [4]*balance.Endpoint // the first memory of want.Tried
@@ -43,12 +54,7 @@ type call struct {
 	busy       bool // the answer is that the request was shed
 	hurried    bool // the answer is an error, for which the caller's deadline is to blame
 	sent       bool // a server can have seen some of the request
-	foreign    bool // only an allow-list of its header may go out
-	held       bool // a permit and a place in the bulkhead, until the end
-	throttled  bool // the throttle has let it through and is to hear of it
 	hedged     bool // there has been a hedge
-	info       Call
-	ended      atomic.Bool
 }
 
 // errServer stands for a 5xx response where an error is wanted, errElsewhere
@@ -80,25 +86,19 @@ func classify(err error) breaker.Outcome {
 // startCall makes one call and returns when its response's header is there, or
 // none will come. A request that was not meant for this service is foreign.
 func startCall(w way, req *http.Request, foreign bool) (*http.Response, error) {
-	now, r := time.Now(), w.rules
 	k, ok := w.svc.client.refused.Get().(*call)
 	if !ok {
 		k = new(call)
 	}
-	k.svc, k.plan, k.rules, k.foreign = w.svc, w.plan, r, foreign
-	k.req, k.ctx, k.deadline, k.late = req, req.Context(), now.Add(r.timeout), ErrTimeout
-	k.body.req = req
-	k.idempotent = r.idempotent || retry.Idempotent(req.Method, req.Header)
-	k.info = Call{Service: w.svc.name, Route: r.pattern, Method: req.Method, Request: req, Start: now}
-	if d, ok := k.ctx.Deadline(); ok && d.Before(k.deadline) {
-		k.deadline, k.late = d, context.DeadlineExceeded
-	}
+	k.svc, k.plan, k.rules, k.foreign = w.svc, w.plan, w.rules, foreign
+	k.req, k.ctx = req, req.Context()
+	k.info = Call{Service: w.svc.name, Route: w.rules.pattern, Method: req.Method, Request: req, Start: k.observedAt()}
 	returned := false
 	defer k.unwind(&returned)
 	resp, err := k.run()
 	returned = true
 	if !k.held {
-		*k = call{}
+		k.admission = admission{}
 		w.svc.client.refused.Put(k)
 	}
 	return resp, err
@@ -109,15 +109,39 @@ func (k *call) run() (*http.Response, error) {
 	if o := k.svc.client.observer; o != nil {
 		k.ctx = o.StartCall(k.ctx, &k.info)
 	}
-	k.describe()
 	if err := k.admit(); err != nil {
 		closeBody(k.req)
 		return nil, k.fail(err, Rejected)
 	}
+	k.prepare()
 	if err := k.prepareBody(); err != nil {
 		return nil, k.fail(err, Cancelled) // the caller's own fault, whatever it was
 	}
 	return k.attempts()
+}
+
+// observedAt returns the present for the observer, or the zero time if there is
+// none: reading the clock is a good part of what a refusal costs.
+func (k *call) observedAt() time.Time {
+	if k.svc.client.observer == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// prepare sets up what only a call needs that has been admitted.
+func (k *call) prepare() {
+	k.body.req = k.req
+	k.idempotent = k.rules.idempotent || retry.Idempotent(k.req.Method, k.req.Header)
+	now := k.info.Start
+	if now.IsZero() {
+		now = time.Now()
+	}
+	k.deadline, k.late = now.Add(k.rules.timeout), ErrTimeout
+	if d, ok := k.req.Context().Deadline(); ok && d.Before(k.deadline) {
+		k.deadline, k.late = d, context.DeadlineExceeded
+	}
+	k.describe()
 }
 
 // prepareBody makes the body ready for the attempts, within the call's time.
@@ -139,7 +163,11 @@ func (k *call) unwind(returned *bool) {
 	}
 	err := errors.New("panic")
 	defer func() { k.end(time.Now(), err, Cancelled) }()
-	k.body.close()
+	if k.held {
+		k.body.close()
+	} else {
+		closeBody(k.req)
+	}
 	if a := k.last; a != nil {
 		a.outcome = Cancelled
 		if a.resp != nil {
@@ -172,7 +200,7 @@ func (k *call) admit() error {
 
 // guard asks the service's throttle, where that is on, or else its circuit, or
 // both if the throttle only shadows.
-func (k *call) guard() (err error) {
+func (k *call) guard() error {
 	s, t := k.svc, &k.plan.policy.Throttle
 	k.throttled = t.On && s.throttle.Allow(s.rand)
 	if t.On && !t.Shadow {
@@ -184,11 +212,15 @@ func (k *call) guard() (err error) {
 	if t.On && !k.throttled {
 		k.shadowed(ShadowThrottle)
 	}
-	k.permit, err = s.breaker.Allow(k.req.Context())
-	if k.permit.Shadowed() {
+	permit, err := s.breaker.Allow(k.req.Context())
+	if err != nil {
+		return err
+	}
+	k.permit = permit
+	if permit.Shadowed() {
 		k.shadowed(ShadowBreaker)
 	}
-	return err
+	return nil
 }
 
 // judged tells the throttle and the circuit, as far as they were asked, how the
@@ -348,7 +380,7 @@ func gone(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+	if d, ok := ctx.Deadline(); ok && time.Until(d) <= 0 {
 		return context.DeadlineExceeded
 	}
 	return nil
@@ -361,7 +393,7 @@ func (k *call) gone() error {
 	if err := gone(k.req.Context()); err != nil {
 		return err
 	}
-	if !errors.Is(k.late, ErrTimeout) && k.last != nil && k.last.over() {
+	if k.last != nil && !errors.Is(k.late, ErrTimeout) && k.last.over() {
 		return context.DeadlineExceeded
 	}
 	return nil
@@ -435,7 +467,7 @@ func (k *call) fail(err error, o Outcome) error {
 	if k.last != nil {
 		e.Instance = k.last.instance.ID
 	}
-	k.end(time.Now(), e, o)
+	k.end(k.observedAt(), e, o)
 	return e
 }
 
@@ -446,7 +478,6 @@ func (k *call) end(now time.Time, err error, o Outcome) {
 		return
 	}
 	k.info.Attempts, k.info.Err, k.info.Outcome = k.n, err, o
-	k.info.Duration = now.Sub(k.info.Start)
 	k.info.Resolved = k.svc.resolved.Load() // attempt has not run if nobody was found
 	k.endShadow(0)
 	if k.body.first != nil {
@@ -457,6 +488,7 @@ func (k *call) end(now time.Time, err error, o Outcome) {
 		k.leavePlace()
 	}
 	if obs := k.svc.client.observer; obs != nil {
+		k.info.Duration = now.Sub(k.info.Start)
 		obs.EndCall(k.ctx, &k.info)
 	}
 }

@@ -32,7 +32,7 @@ type Client struct {
 	cfg      clientConfig
 	dir      *discovery.Directory
 	ownsDir  bool
-	observer Observer
+	observer Observer // nil if there is none
 	alarms   alarms
 	// refused are calls that were not admitted, to be used again: a refusal must
 	// cost next to nothing, and nobody keeps any part of them. Of others the
@@ -191,10 +191,14 @@ func NewClient(r discovery.Resolver, opts ...ClientOption) (*Client, error) {
 	if cfg.rand != nil {
 		cfg.seed = cfg.rand.Uint64()
 	}
-	c := &Client{cfg: cfg, observer: cfg.observers}
+	c := &Client{cfg: cfg}
 	c.live.set.Store(&policySet{layers: []policyLayer{{FromCode, policies}}, changed: time.Now(), source: FromCode})
-	if len(cfg.observers) == 1 {
+	switch len(cfg.observers) {
+	case 0:
+	case 1:
 		c.observer = cfg.observers[0]
+	default:
+		c.observer = cfg.observers
 	}
 	c.layers.init(c)
 	dir, shared := r.(*discovery.Directory)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -28,6 +29,7 @@ var clientRefusals = []struct {
 	want   error
 }{
 	{"breaker", func(s transport.ServiceState) { s.Breaker.Force(breaker.ModeOpen) }, breaker.ErrOpen},
+	{"tripped", func(transport.ServiceState) {}, breaker.ErrOpen}, // by the first call
 	{"bulkhead", func(s transport.ServiceState) {
 		for s.Bulkhead.TryAcquireFor(limit.CriticalPlus) {
 		}
@@ -41,7 +43,8 @@ func refusing(tb testing.TB, refuse func(transport.ServiceState), opts ...transp
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c, err := transport.NewClient(backend, opts...)
+	trips := transport.WithPolicy(transport.Policy{Breaker: breaker.Settings{Consecutive: 1, OpenFor: time.Hour, MaxOpenFor: time.Hour}})
+	c, err := transport.NewClient(backend, append(opts, trips)...)
 	if err != nil {
 		tb.Fatal(err)
 	}
