@@ -97,16 +97,18 @@ type Stats struct {
 }
 
 // A Cache stores responses. It is safe for concurrent use, may be layered over
-// several RoundTrippers, and has no goroutine of its own.
+// several RoundTrippers, and has no goroutine of its own. It is a
+// [prometheus.Collector] of its [Stats].
 type Cache struct {
 	settings Settings
 	always   []string // header fields that always tell responses apart
 	items    *otter.Cache[key, *item]
+	metrics  descs
 
 	mu         sync.Mutex // held while a resource is changed
 	generation uint64
 
-	hits, stale, forwarded, validated atomic.Uint64
+	fresh, stale, forwarded, validated atomic.Uint64 // fresh and stale are hits
 }
 
 // New returns an empty cache. The error joins everything that is wrong with s.
@@ -115,6 +117,7 @@ func New(s Settings) (*Cache, error) {
 		return nil, err
 	}
 	c := &Cache{settings: s.withDefaults()}
+	c.metrics = describe(c.settings.Name)
 	for _, name := range s.Vary {
 		c.always = append(c.always, http.CanonicalHeaderKey(name))
 	}
@@ -133,10 +136,12 @@ func New(s Settings) (*Cache, error) {
 
 // Stats returns what c has done so far.
 func (c *Cache) Stats() Stats {
-	return Stats{
-		Hits: c.hits.Load(), Stale: c.stale.Load(), Forwarded: c.forwarded.Load(), Validated: c.validated.Load(),
+	s := Stats{
+		Stale: c.stale.Load(), Forwarded: c.forwarded.Load(), Validated: c.validated.Load(),
 		Bytes: c.items.WeightedSize(),
 	}
+	s.Hits = s.Stale + c.fresh.Load()
+	return s
 }
 
 // Clear forgets everything.

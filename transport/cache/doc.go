@@ -44,4 +44,9 @@
 //
 // Many requests for what is not stored are many calls: package coalesce beneath
 // the cache makes them one, as a route with both does.
+//
+// # Metrics
+//
+// A cache is a [prometheus.Collector]: with registry.MustRegister(responses) it
+// shows how many requests it has answered (gabion_cache_requests_total).
 package cache

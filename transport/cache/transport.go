@@ -157,8 +157,9 @@ func (t *Transport) forwardedAs(req *http.Request, resp *http.Response, why stri
 // hit answers from the store.
 func (t *Transport) hit(req *http.Request, e *entry, now time.Time) *http.Response {
 	left := e.lifetime - e.old(now)
-	t.cache.hits.Add(1)
-	if left <= 0 {
+	if left > 0 {
+		t.cache.fresh.Add(1)
+	} else {
 		t.cache.stale.Add(1)
 	}
 	resp := e.response(req, now)

@@ -121,7 +121,6 @@ func (t *Transport) insteadOfError(req *http.Request, e *entry, asks directives,
 	if resp != nil {
 		_ = resp.Body.Close() // the caller gets another
 	}
-	t.cache.hits.Add(1)
 	t.cache.stale.Add(1)
 	out := e.response(req, now)
 	t.mark(out, "fwd=stale; detail=stale-if-error")
