@@ -188,9 +188,15 @@ func TestStoppedReplicaDoesNotUndo(t *testing.T) {
 	a, b := replicas[0], replicas[1]
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
-	must := func(r *child, status int, method, path, body string) string {
+	must := func(r *child, status int, method, path, body string) (answer string) {
 		t.Helper()
-		got, answer, err := send(t.Context(), client, method, *r.url.Load()+path, body)
+		var got int
+		var err error
+		// One that was given no CPU for a second takes itself for stopped.
+		eventually(t, "it has caught up", func() bool {
+			got, answer, err = send(t.Context(), client, method, *r.url.Load()+path, body)
+			return err != nil || got != http.StatusServiceUnavailable
+		})
 		if err != nil || got != status {
 			t.Fatalf("%s %s: got %d %s %v, want %d", method, path, got, answer, err, status)
 		}
