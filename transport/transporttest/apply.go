@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,7 +13,8 @@ import (
 // activeFault is a fault in force.
 type activeFault struct {
 	Fault
-	number uint64 // 1 for the first that was planned
+	number uint64        // 1 for the first that was planned
+	begun  chan struct{} // closed once it is in force
 }
 
 // hits reports whether a fault of a link falls upon what goes from one host to
@@ -26,8 +28,9 @@ func (a *activeFault) hits(from, to *Host) bool {
 
 func (a *activeFault) towards(from, to *Host) bool { return from.is(a.From) && to.is(a.To) }
 
-// Fault plans faults. Their times count from this call. A fault that is not
-// valid, or names nobody in the network, fails the test.
+// Fault plans faults. Their times count from this call; a connection that is
+// made later meets those whose time has come. A fault that is not valid, or
+// names nobody in the network, fails the test.
 func (n *Network) Fault(faults ...Fault) {
 	n.tb.Helper()
 	now := n.Since()
@@ -37,9 +40,12 @@ func (n *Network) Fault(faults ...Fault) {
 		}
 		n.mu.Lock()
 		n.planned++
-		number := uint64(n.planned)
+		a := &activeFault{f, uint64(n.planned), make(chan struct{})}
+		// Faults that begin at the same time begin in their order.
+		at := now + f.At + time.Duration(a.number)
+		n.pending[a] = at
 		n.mu.Unlock()
-		n.wg.Go(func() { n.live(&activeFault{f, number}, now+f.At) })
+		n.wg.Go(func() { n.live(a, at) })
 	}
 }
 
@@ -94,13 +100,15 @@ func (n *Network) hostNames() []string {
 
 // live waits until at, brings a fault about, and ends it in time.
 func (n *Network) live(f *activeFault, at time.Duration) {
-	// Faults that begin at the same time begin in their order.
-	at += time.Duration(f.number)
 	if !n.sleepUntil(at) {
 		return
 	}
 	n.event("fault", f.subject(), f.String())
 	end := n.inflict(f)
+	n.mu.Lock()
+	delete(n.pending, f)
+	n.mu.Unlock()
+	close(f.begun)
 	if f.For == 0 {
 		return
 	}
@@ -108,6 +116,34 @@ func (n *Network) live(f *activeFault, at time.Duration) {
 		end()
 		n.event("heal", f.subject(), f.String())
 	}
+}
+
+// awaitDue waits for the faults that should have begun by now, or for the end of
+// ctx. In a bubble there are none; in real time a busy machine may not have got
+// round to them.
+func (n *Network) awaitDue(ctx context.Context) error {
+	for _, f := range n.due() {
+		select {
+		case <-f.begun:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.ctx.Done():
+			return context.Cause(n.ctx)
+		}
+	}
+	return nil
+}
+
+func (n *Network) due() (late []*activeFault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.Since()
+	for f, at := range n.pending {
+		if at <= now {
+			late = append(late, f)
+		}
+	}
+	return late
 }
 
 func (f *Fault) subject() string {

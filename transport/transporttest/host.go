@@ -118,18 +118,30 @@ func (h *Host) wait() {
 // pause freezes the process until as many calls of resume.
 func (h *Host) pause() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.pauses++; h.thaw == nil {
+	h.pauses++
+	first := h.pauses == 1
+	if first {
 		h.thaw = make(chan struct{})
+	}
+	p := h.process
+	h.mu.Unlock()
+	if first && p != nil { // nil before the first
+		p.freeze()
 	}
 }
 
 func (h *Host) resume() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.pauses--; h.pauses == 0 {
+	h.pauses--
+	last := h.pauses == 0
+	if last {
 		close(h.thaw)
 		h.thaw, h.woke = nil, time.Now()
+	}
+	p := h.process
+	h.mu.Unlock()
+	if last && p != nil {
+		p.melt()
 	}
 }
 

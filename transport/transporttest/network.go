@@ -41,7 +41,8 @@ type Network struct {
 	conns    map[connID][2]*conn
 	dialled  map[[2]string]uint64
 	planned  int
-	ctx      context.Context // ends with the network
+	pending  map[*activeFault]time.Duration // when those begin that have not yet
+	ctx      context.Context                // ends with the network
 	cancel   context.CancelCauseFunc
 	wg       sync.WaitGroup
 }
@@ -138,7 +139,7 @@ func New(tb testing.TB, opts ...Option) *Network {
 	n := &Network{
 		tb: tb, cfg: cfg, start: time.Now(),
 		hosts: map[string]*Host{}, services: map[string]*Service{},
-		conns: map[connID][2]*conn{}, dialled: map[[2]string]uint64{},
+		conns: map[connID][2]*conn{}, dialled: map[[2]string]uint64{}, pending: map[*activeFault]time.Duration{},
 	}
 	n.rec = report.New(n.start, report.WithRecords(cfg.keep))
 	n.faults.Store(&[]*activeFault{})

@@ -19,6 +19,7 @@ type runConfig struct {
 	via      Via
 	programs map[string]program
 	network  []Option
+	await    func() // nil for nothing
 	shrink   bool
 }
 
@@ -32,6 +33,11 @@ type program struct {
 // WithVia sets the client under test, which carries the calls of the loads and
 // those of services that are plain data. Default [Gabion].
 func WithVia(via Via) RunOption { return runOption(func(c *runConfig) { c.via = via }) }
+
+// WithAwait has await called when the services have been started; the times of
+// the scenario count from its return. In a bubble they are there by then; in
+// real time await waits for them, as package sockets does. Default nothing.
+func WithAwait(await func()) RunOption { return runOption(func(c *runConfig) { c.await = await }) }
 
 // WithHandler has a service of the scenario answer with the handler that
 // newHandler makes, as [Network.Serve] does, and not as its Behaviour says.

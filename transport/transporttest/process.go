@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -27,12 +28,16 @@ type Process struct {
 	done   chan struct{} // closed when the program has returned
 	dead   chan struct{} // closed when it has crashed
 
+	pausing sync.Mutex // held while hooks are called
+	paused  bool       // and the hooks know
+
 	mu        sync.Mutex
 	cause     error // of death
 	died      time.Duration
 	closed    time.Duration // when it last closed a connection that it had accepted
 	listeners map[string]*listener
 	onStop    []func()
+	onPause   []pauseHook
 	sources   int
 }
 
@@ -162,6 +167,54 @@ func (p *Process) OnStop(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onStop = append(p.onStop, f)
+}
+
+// pauseHook is what OnPause was given.
+type pauseHook struct{ pause, resume func() }
+
+// OnPause has pause called when a [Pause] freezes the process, and then resume
+// when that ends or the process is to end. It is for programs that stand for
+// something outside the network, see package sockets. Calls are made one after
+// the other, pause before resume.
+func (p *Process) OnPause(pause, resume func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.onPause) == 0 {
+		context.AfterFunc(p.ctx, p.melt)
+	}
+	p.onPause = append(p.onPause, pauseHook{pause, resume})
+}
+
+// freeze tells those who asked that the process is frozen.
+func (p *Process) freeze() {
+	p.pausing.Lock()
+	defer p.pausing.Unlock()
+	if p.ctx.Err() != nil || p.paused {
+		return
+	}
+	p.paused = true
+	for _, h := range p.pauseHooks() {
+		h.pause()
+	}
+}
+
+// melt is the opposite of freeze.
+func (p *Process) melt() {
+	p.pausing.Lock()
+	defer p.pausing.Unlock()
+	if !p.paused {
+		return
+	}
+	p.paused = false
+	for _, h := range p.pauseHooks() {
+		h.resume()
+	}
+}
+
+func (p *Process) pauseHooks() []pauseHook {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.onPause)
 }
 
 // Rand returns a source of random numbers that follow from the network's seed,

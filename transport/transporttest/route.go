@@ -138,6 +138,9 @@ func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	if err != nil {
 		return fail(err)
 	}
+	if err := p.host.net.awaitDue(ctx); err != nil {
+		return fail(err)
+	}
 	to := p.host.net.host(host)
 	if to == nil {
 		return fail(&net.DNSError{Err: "no such host in the network", Name: host, IsNotFound: true})

@@ -125,6 +125,9 @@ func (s Scenario) run(tb testing.TB, cfg *runConfig) *report.Report {
 	for _, l := range s.Loads {
 		n.Host(l.Client) // faults may name it
 	}
+	if cfg.await != nil {
+		cfg.await()
+	}
 	began := n.Since()
 	n.Fault(s.Faults...)
 	n.RunVia(cfg.via, s.cut()...)

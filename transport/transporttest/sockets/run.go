@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gabion-go/gabion/transport/transporttest"
 	"github.com/gabion-go/gabion/transport/transporttest/report"
@@ -26,9 +25,9 @@ func Run(tb testing.TB, s transporttest.Scenario, targets map[string][]Target, o
 	if err := check(s, targets); err != nil {
 		tb.Fatal(err)
 	}
-	r := &runner{tb: tb, scenario: s, began: time.Now()}
+	r := &runner{tb: tb, scenario: s}
 	defer r.over.Store(true)
-	all := []transporttest.RunOption{transporttest.WithVia(Gabion)}
+	all := []transporttest.RunOption{transporttest.WithVia(Gabion), transporttest.WithAwait(r.starting.Wait)}
 	for _, spec := range s.Services {
 		all = append(all, transporttest.WithProgram(spec.Name, r.program(spec.Name, targets[spec.Name])))
 	}
@@ -65,8 +64,8 @@ func check(s transporttest.Scenario, targets map[string][]Target) error {
 type runner struct {
 	tb       testing.TB
 	scenario transporttest.Scenario
-	began    time.Time
-	over     atomic.Bool // the report is made: the servers are left in peace
+	starting sync.WaitGroup // hosts that nobody has found yet
+	over     atomic.Bool    // the report is made: the servers are left in peace
 }
 
 // program returns what the hosts of a service run.
@@ -75,21 +74,16 @@ func (r *runner) program(service string, targets []Target) transporttest.Main {
 	for i, t := range targets {
 		host := fmt.Sprintf("%s-%d", service, i+1)
 		t.HTTP = t.HTTP || slices.ContainsFunc(r.faults(service, host), ofHandlers)
+		r.starting.Add(1)
+		t.found = sync.OnceFunc(r.starting.Done)
 		hosts[host] = r.watched(host, t)
 	}
 	return func(ctx context.Context, p *transporttest.Process) error {
 		t := hosts[p.Host().Name()]
-		ctx, cancel := context.WithCancelCause(ctx)
-		var wg sync.WaitGroup
-		for _, f := range r.faults(service, p.Host().Name()) {
-			if f.Kind == transporttest.Pause {
-				wg.Go(func() { r.pause(ctx, f, t) })
-			}
-		}
-		err := t.Program()(ctx, p)
-		cancel(nil)
-		wg.Wait()
-		return err
+		defer t.found() // or is never
+		// Watched functions report their errors themselves.
+		p.OnPause(func() { _ = t.Pause() }, func() { _ = t.Resume() })
+		return t.Program()(ctx, p)
 	}
 }
 
@@ -132,34 +126,4 @@ func (r *runner) watched(host string, t Target) Target {
 	t.Crash, t.Stop, t.Start = wrap("crash", t.Crash), wrap("stop", t.Stop), wrap("start", t.Start)
 	t.Pause, t.Resume = wrap("pause", t.Pause), wrap("resume", t.Resume)
 	return t
-}
-
-// pause freezes t for the time of f, unless that has passed.
-func (r *runner) pause(ctx context.Context, f transporttest.Fault, t Target) {
-	if !sleepUntil(ctx, r.began.Add(f.At)) {
-		return
-	}
-	_ = t.Pause() // watched functions report their errors themselves
-	if f.For > 0 {
-		sleepUntil(ctx, r.began.Add(f.At+f.For))
-	} else {
-		<-ctx.Done()
-	}
-	_ = t.Resume() // as above
-}
-
-// sleepUntil waits for t. It reports false if t has passed, or ctx ends before.
-func sleepUntil(ctx context.Context, t time.Time) bool {
-	left := time.Until(t)
-	if left < 0 {
-		return false
-	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

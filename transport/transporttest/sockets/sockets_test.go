@@ -176,7 +176,7 @@ func TestFunctions(t *testing.T) {
 	broken := errors.New("no such process")
 	targets["pricing"][2].Pause = func() error { return broken }
 	s := transporttest.Scenario{
-		Duration: 2500 * time.Millisecond,
+		Duration: 500 * time.Millisecond,
 		Services: []transporttest.ServiceSpec{{Name: "pricing", Replicas: 3}},
 		Loads:    []load.Load{{Client: "web", Service: "pricing", Rate: 20, Timeout: time.Second}},
 		Faults: []transporttest.Fault{
@@ -186,17 +186,47 @@ func TestFunctions(t *testing.T) {
 			{Kind: transporttest.Crash, On: "pricing", At: time.Hour},
 		},
 	}
+	stories := []string{"pause resume", "stop start", "resume"}
 	rec := &recorder{TB: t}
-	sockets.Run(rec, s, targets)
+	sockets.Run(rec, s, targets, lasting(func() bool {
+		for i, want := range stories {
+			if servers[i].story() != want {
+				return false
+			}
+		}
+		return true
+	}))
 	if got, want := rec.said(), "sockets: pause pricing-3: no such process"; got != want {
 		t.Errorf("the test was told %q, want %q", got, want)
 	}
-	for i, want := range []string{"pause resume", "stop start", "resume"} {
+	for i, want := range stories {
 		if got := servers[i].story(); got != want {
 			t.Errorf("done to pricing-%d: %q, want %q", i+1, got, want)
 		}
 	}
 }
+
+// lasting has the calls of a run, and with them the run, go on until done says
+// that what they are there for has happened, but not for ever.
+func lasting(done func() bool) transporttest.RunOption {
+	return transporttest.WithVia(func(p *transporttest.Process) http.RoundTripper {
+		next := sockets.Gabion(p)
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			for began := time.Now(); !done() && time.Since(began) < patience; {
+				time.Sleep(10 * time.Millisecond) // in real time: sockets are real
+			}
+			return resp, err
+		})
+	})
+}
+
+// patience is for how long tests wait for what must come true.
+const patience = 20 * time.Second
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func skipIfShort(t *testing.T) {
 	t.Helper()
@@ -253,6 +283,7 @@ func TestListen(t *testing.T) {
 	leaktest.Check(t)
 	n := transporttest.New(t)
 	n.Launch("pricing", 1, start(t, "pricing-1").target().Program())
+	awaitListed(t, n, "pricing")
 	for name, tc := range map[string]struct {
 		fault transporttest.Fault
 		ok    bool
@@ -278,9 +309,8 @@ func TestListen(t *testing.T) {
 			n.Fault(tc.fault)
 		}
 		t.Run(name, func(t *testing.T) {
-			time.Sleep(20 * time.Millisecond) // in real time, for the fault to begin
 			began := time.Now()
-			patience := 10 * time.Second
+			patience := patience
 			if tc.least == short {
 				patience = short
 			}
@@ -293,6 +323,19 @@ func TestListen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// awaitListed waits until a service is in the registry: then it listens.
+func awaitListed(t *testing.T, n *transporttest.Network, service string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for list := range n.Host("looking").Process().Registry().Watch(ctx, service) {
+		if len(list) > 0 {
+			return
+		}
+	}
+	t.Fatalf("%s is not listed after %v", service, patience)
 }
 
 // A client that has said all it has to say still gets the answer.
@@ -313,6 +356,7 @@ func TestHalfClosed(t *testing.T) {
 		served <- err
 	}()
 	n.Launch("echo", 1, sockets.Target{Addr: l.Addr().String()}.Program())
+	awaitListed(t, n, "echo")
 	addr, err := sockets.Listen(n.Host("web").Process(), "echo-1:80")
 	if err != nil {
 		t.Fatal(err)
@@ -397,15 +441,16 @@ func TestRestartInRegistryOutage(t *testing.T) {
 	skipIfShort(t)
 	leaktest.Check(t)
 	servers, targets := startAll(t, "pricing", 1)
+	const want = "stop start"
 	sockets.Run(t, transporttest.Scenario{
 		Services: []transporttest.ServiceSpec{{Name: "pricing"}},
-		Loads:    []load.Load{{Client: "web", Service: "pricing", Kind: load.Constant, Rate: 10, For: 3500 * time.Millisecond, Timeout: time.Second}},
+		Loads:    []load.Load{{Client: "web", Service: "pricing", Kind: load.Constant, Rate: 10, For: 500 * time.Millisecond, Timeout: time.Second}},
 		Faults: []transporttest.Fault{
 			{Kind: transporttest.RegistryOutage, On: "*", At: 100 * time.Millisecond},
 			{Kind: transporttest.Restart, On: "pricing-1", At: 200 * time.Millisecond, For: time.Second},
 		},
-	}, targets)
-	if got, want := servers[0].story(), "stop start"; got != want {
+	}, targets, lasting(func() bool { return servers[0].story() == want }))
+	if got := servers[0].story(); got != want {
 		t.Errorf("done to the server: %q, want %q", got, want)
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport/transporttest"
 )
 
@@ -33,6 +35,8 @@ type Target struct {
 	Start func() error
 	// Pause freezes it, and Resume ends that.
 	Pause, Resume func() error
+
+	found func() // called once it can be found in the registry; nil is nothing
 }
 
 // drain is how long a server that is to stop goes on after it has left the
@@ -107,9 +111,14 @@ func (t Target) serveHTTP(p *transporttest.Process, l net.Listener, wg *sync.Wai
 func (t Target) stay(ctx context.Context, p *transporttest.Process) error {
 	registry := p.Registry()
 	defer func() { _ = registry.Close() }() // returns nil always
-	reg, err := registry.Register(ctx, p.Instance("", 1), nil)
+	in := p.Instance("", 1)
+	reg, err := registry.Register(ctx, in, nil)
 	if err != nil {
 		return err
+	}
+	if t.found != nil {
+		awaitListed(ctx, registry, in)
+		t.found()
 	}
 	<-ctx.Done()
 	if errors.Is(context.Cause(ctx), transporttest.ErrCrashed) {
@@ -122,6 +131,15 @@ func (t Target) stay(ctx context.Context, p *transporttest.Process) error {
 	}
 	<-grace.Done()
 	return call(t.Stop)
+}
+
+// awaitListed waits until the registry lists in, or ctx ends.
+func awaitListed(ctx context.Context, registry discovery.Resolver, in discovery.Instance) {
+	for list := range registry.Watch(ctx, in.Service) {
+		if slices.ContainsFunc(list, in.Equal) {
+			return
+		}
+	}
 }
 
 func call(f func() error) error {
