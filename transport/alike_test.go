@@ -16,11 +16,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/static"
 	"github.com/gabion-go/gabion/internal/leaktest"
+	"github.com/gabion-go/gabion/internal/memnet"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/compress"
 	"github.com/gabion-go/gabion/transport/cors"
@@ -84,8 +86,23 @@ func (o *tally) String() string {
 	return fmt.Sprintf("%d calls, %d attempts, %d requests", o.calls.Load(), o.attempts.Load(), o.requests.Load())
 }
 
-// newStage serves a stage in one of the ways, behind a transport.Server.
+// newStage serves a stage in one of the ways, behind a transport.Server, on a
+// socket. How busy the machine is must make no difference to what happens there.
 func newStage(t *testing.T, way string, opts ...transport.ServerOption) *stage {
+	t.Helper()
+	return newStageOn(t, func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }, nil, way, opts)
+}
+
+// newTimedStage is newStage in a synctest bubble, for what is a matter of time:
+// where others have a socket it has a connection in memory.
+func newTimedStage(t *testing.T, way string, opts ...transport.ServerOption) *stage {
+	t.Helper()
+	var n memnet.Network
+	listen := func() (net.Listener, error) { return n.Listen("stage:1") }
+	return newStageOn(t, listen, []transport.ClientOption{transport.WithDialer(n.Dial)}, way, opts)
+}
+
+func newStageOn(t *testing.T, listen func() (net.Listener, error), clientOpts []transport.ClientOption, way string, opts []transport.ServerOption) *stage {
 	t.Helper()
 	way, layers := strings.CutSuffix(way, " layered")
 	s := &stage{t: t}
@@ -110,12 +127,12 @@ func newStage(t *testing.T, way string, opts ...transport.ServerOption) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clientOpts := []transport.ClientOption{transport.WithProtocols(&p), transport.WithObserver(&s.open),
-		transport.WithPolicy(transport.Policy{Timeout: 5 * time.Second, Retry: retry.Policy{Attempts: 1}})}
+	clientOpts = append(clientOpts, transport.WithProtocols(&p), transport.WithObserver(&s.open),
+		transport.WithPolicy(transport.Policy{Timeout: time.Minute, AttemptTimeout: time.Minute, Retry: retry.Policy{Attempts: 1}}))
 	if way == "local" {
 		clientOpts = append(clientOpts, transport.WithLocal("stage", srv, 1))
 	} else {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := listen()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +153,7 @@ func newStage(t *testing.T, way string, opts ...transport.ServerOption) *stage {
 			t.Error(err)
 		}
 		s.client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -157,6 +174,13 @@ func (s *stage) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.said = append(s.said, fmt.Sprintf(format, args...))
+}
+
+// all returns what has happened, in order.
+func (s *stage) all() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.said, "\n")
 }
 
 // serve sets what the handler does from now on.
@@ -329,16 +353,6 @@ var acts = map[string]func(*stage){
 		s.serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) })
 		s.read(s.send(s.request(s.t.Context(), "POST", strings.NewReader(strings.Repeat("x", 1000)))))
 	},
-	"body too large": func(s *stage) {
-		s.serve(func(w http.ResponseWriter, r *http.Request) {
-			n, err := io.Copy(io.Discard, r.Body)
-			tooLarge, ok := errors.AsType[*http.MaxBytesError](err)
-			s.say("%d %v %v", n, ok, tooLarge)
-		})
-		if resp := s.send(s.request(s.t.Context(), "POST", plain(strings.Repeat("x", 5<<20)))); resp != nil {
-			_ = resp.Body.Close()
-		}
-	},
 	"trailers": func(s *stage) {
 		s.serve(func(w http.ResponseWriter, r *http.Request) {
 			b, _ := io.ReadAll(r.Body)
@@ -370,21 +384,6 @@ var acts = map[string]func(*stage){
 			fmt.Fprint(w, "hello")
 		})
 		s.read(s.send(s.request(s.t.Context(), "GET", nil)))
-	},
-	"expect, wanted": func(s *stage) {
-		s.serve(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
-		req := s.request(s.t.Context(), "POST", plain("hello"))
-		req.Header.Set("Expect", "100-continue")
-		s.read(s.send(req))
-	},
-	"expect, refused": func(s *stage) {
-		s.serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(417) })
-		asked := false
-		req := s.request(s.t.Context(), "POST", asking{strings.NewReader("hello"), &asked})
-		req.Header.Set("Expect", "100-continue")
-		s.read(s.send(req))
-		s.client.CloseIdleConnections()
-		s.say("sent %v", asked)
 	},
 	"flush": func(s *stage) {
 		next := make(chan struct{})
@@ -477,6 +476,47 @@ var acts = map[string]func(*stage){
 		s.read(s.send(s.request(ctx, "GET", nil)))
 		<-gone
 	},
+	"context ends with the handler": func(s *stage) {
+		ended := make(chan struct{})
+		s.serve(func(w http.ResponseWriter, r *http.Request) {
+			context.AfterFunc(r.Context(), func() { close(ended) })
+			fmt.Fprint(w, "hello")
+		})
+		resp := s.send(s.request(s.t.Context(), "GET", nil))
+		<-ended // with the body unread
+		s.read(resp)
+	},
+}
+
+// timedActs are those whose end is a matter of time: that of the acts, or that
+// which net/http gives a client to read the answer before it hangs up on the rest
+// of a request.
+var timedActs = map[string]func(*stage){
+	"body too large": func(s *stage) {
+		s.serve(func(w http.ResponseWriter, r *http.Request) {
+			n, err := io.Copy(io.Discard, r.Body)
+			tooLarge, ok := errors.AsType[*http.MaxBytesError](err)
+			s.say("%d %v %v", n, ok, tooLarge)
+		})
+		if resp := s.send(s.request(s.t.Context(), "POST", plain(strings.Repeat("x", 5<<20)))); resp != nil {
+			_ = resp.Body.Close()
+		}
+	},
+	"expect, wanted": func(s *stage) {
+		s.serve(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
+		req := s.request(s.t.Context(), "POST", plain("hello"))
+		req.Header.Set("Expect", "100-continue")
+		s.read(s.send(req))
+	},
+	"expect, refused": func(s *stage) {
+		s.serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(417) })
+		asked := false
+		req := s.request(s.t.Context(), "POST", asking{strings.NewReader("hello"), &asked})
+		req.Header.Set("Expect", "100-continue")
+		s.read(s.send(req))
+		s.client.CloseIdleConnections()
+		s.say("sent %v", asked)
+	},
 	"time runs out": func(s *stage) {
 		ctx, cancel := context.WithTimeout(s.t.Context(), 50*time.Millisecond)
 		defer cancel()
@@ -492,16 +532,6 @@ var acts = map[string]func(*stage){
 			_ = resp.Body.Close()
 		}
 		<-gone
-	},
-	"context ends with the handler": func(s *stage) {
-		ended := make(chan struct{})
-		s.serve(func(w http.ResponseWriter, r *http.Request) {
-			context.AfterFunc(r.Context(), func() { close(ended) })
-			fmt.Fprint(w, "hello")
-		})
-		resp := s.send(s.request(s.t.Context(), "GET", nil))
-		<-ended // with the body unread
-		s.read(resp)
 	},
 	"write deadline": func(s *stage) {
 		failed := make(chan struct{})
@@ -526,22 +556,38 @@ var acts = map[string]func(*stage){
 func TestLocalIsLikeTheWire(t *testing.T) {
 	for name, act := range acts {
 		t.Run(name, func(t *testing.T) {
-			said := map[string]string{}
-			for _, way := range ways {
-				t.Run(way, func(t *testing.T) {
-					leaktest.Check(t)
-					s := newStage(t, way)
-					act(s)
-					s.mu.Lock()
-					defer s.mu.Unlock()
-					said[way] = strings.Join(s.said, "\n")
-				})
-			}
-			for _, way := range ways[1:] {
-				if said[way] != said["local"] {
-					t.Errorf("%s:\n%s\nlocal:\n%s", way, said[way], said["local"])
-				}
-			}
+			alike(t, func(t *testing.T, way string) string {
+				leaktest.Check(t)
+				s := newStage(t, way)
+				act(s)
+				return s.all()
+			})
 		})
+	}
+	for name, act := range timedActs {
+		t.Run(name, func(t *testing.T) {
+			alike(t, func(t *testing.T, way string) (said string) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newTimedStage(t, way)
+					act(s)
+					said = s.all()
+				})
+				return said
+			})
+		})
+	}
+}
+
+// alike runs an act in all ways, of which it returns what was said.
+func alike(t *testing.T, act func(t *testing.T, way string) string) {
+	t.Helper()
+	said := map[string]string{}
+	for _, way := range ways {
+		t.Run(way, func(t *testing.T) { said[way] = act(t, way) })
+	}
+	for _, way := range ways[1:] {
+		if said[way] != said["local"] {
+			t.Errorf("%s:\n%s\nlocal:\n%s", way, said[way], said["local"])
+		}
 	}
 }
