@@ -11,10 +11,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/internal/leaktest"
+	"github.com/gabion-go/gabion/internal/memnet"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/retry"
 )
@@ -35,32 +37,34 @@ func TestManyWorkersFewConnections(t *testing.T) {
 		"bounded":    {[]transport.ClientOption{transport.WithMaxConns(4)}, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			leaktest.Check(t)
-			var served atomic.Int32
-			met := make(chan struct{}) // closed when each connection has a request
-			all := hosts(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				if int(served.Add(1)) == tc.conns {
-					close(met)
-				}
-				<-met
-				_, _ = io.WriteString(w, "ok")
-			}), nil, "a")
-			c := over(t, tc.opts, all["a"].Addr)
-			var wg sync.WaitGroup
-			for range workers {
-				wg.Go(func() {
-					for range calls {
-						if status, _, err := get(t.Context(), c, "http://raw/"); status != 200 {
-							t.Errorf("got %d %v", status, err)
-						}
+			synctest.Test(t, func(t *testing.T) {
+				var served atomic.Int32
+				met := make(chan struct{}) // closed when each connection has a request
+				var n memnet.Network
+				all := hostsIn(t, &n, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					if int(served.Add(1)) == tc.conns {
+						close(met)
 					}
-				})
-			}
-			wg.Wait()
-			if _, seen := all["a"].conns(); seen > tc.conns+8 {
-				t.Errorf("%d connections for %d workers, want about %d", seen, workers, tc.conns)
-			}
-			idle(t, c)
+					<-met
+					_, _ = io.WriteString(w, "ok")
+				}), nil, "a")
+				c := over(t, append(tc.opts, transport.WithDialer(n.Dial)), all["a"].Addr)
+				var wg sync.WaitGroup
+				for range workers {
+					wg.Go(func() {
+						for range calls {
+							if status, _, err := get(t.Context(), c, "http://raw/"); status != 200 {
+								t.Errorf("got %d %v", status, err)
+							}
+						}
+					})
+				}
+				wg.Wait()
+				if _, seen := all["a"].conns(); seen != tc.conns {
+					t.Errorf("%d connections for %d workers, want %d", seen, workers, tc.conns)
+				}
+				idle(t, c)
+			})
 		})
 	}
 }
@@ -128,34 +132,35 @@ func TestAbandonedAnswers(t *testing.T) {
 					continue // that is net/http's to read, and it reads on
 				}
 				t.Run(name+"/"+kind+"/"+version, func(t *testing.T) {
-					leaktest.Check(t)
-					a := &abandoned{size: a.size, stall: a.stall}
-					calls := tc.calls
-					switch {
-					case a.stall || testing.Short():
-						calls /= 20 // what stalls takes 50 ms
-					case a.size > 2000:
-						calls /= 5
-					}
-					var p http.Protocols
-					speak(&p)
-					all := hosts(t, a, &p, "a")
-					opts := append([]transport.ClientOption{transport.WithPolicy(policy), transport.WithProtocols(&p)}, tc.opts...)
-					c := over(t, opts, all["a"].Addr)
-					for range calls {
-						if status, body, err := get(t.Context(), c, "http://raw"+tc.path); status != 200 || body != "in the end" {
-							t.Fatalf("got %d %q %v", status, body, err)
+					synctest.Test(t, func(t *testing.T) {
+						a := &abandoned{size: a.size, stall: a.stall}
+						calls := tc.calls
+						switch {
+						case testing.Short():
+							calls /= 20
+						case a.size > 2000:
+							calls /= 5
 						}
-					}
-					all["a"].atMost(t, 1)
-					usedAgain := version == "http2" || a.size <= 2000 && !a.stall
-					if _, seen := all["a"].conns(); usedAgain && seen != 1 {
-						t.Errorf("there were %d connections, want one used again and again", seen)
-					}
-					for c.Services()[0].Bulkhead.InFlight() > 0 {
-						time.Sleep(time.Millisecond) // the last body that stalls is closed by a timer
-					}
-					idle(t, c)
+						var p http.Protocols
+						speak(&p)
+						var n memnet.Network
+						all := hostsIn(t, &n, a, &p, "a")
+						opts := append([]transport.ClientOption{transport.WithPolicy(policy), transport.WithProtocols(&p), transport.WithDialer(n.Dial)}, tc.opts...)
+						c := over(t, opts, all["a"].Addr)
+						for range calls {
+							if status, body, err := get(t.Context(), c, "http://raw"+tc.path); status != 200 || body != "in the end" {
+								t.Fatalf("got %d %q %v", status, body, err)
+							}
+						}
+						time.Sleep(time.Second) // the last body that stalls is closed by a timer
+						synctest.Wait()
+						open, seen := all["a"].conns()
+						usedAgain := version == "http2" || a.size <= 2000 && !a.stall
+						if open > 1 || usedAgain && seen != 1 {
+							t.Errorf("%d connections are open, and %d were", open, seen)
+						}
+						idle(t, c)
+					})
 				})
 			}
 		}

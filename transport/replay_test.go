@@ -12,9 +12,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/leaktest"
+	"github.com/gabion-go/gabion/internal/memnet"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/retry"
 )
@@ -209,30 +211,33 @@ func TestPOSTThatDidNotConnect(t *testing.T) {
 	} {
 		for version, speak := range speaks {
 			t.Run(name+"/"+version, func(t *testing.T) {
-				var p http.Protocols
-				speak(&p)
-				var served, dials atomic.Int32
-				all := hosts(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-					served.Add(1)
-					if got, err := io.ReadAll(r.Body); string(got) != "once" {
-						t.Errorf("got %q %v", got, err)
+				synctest.Test(t, func(t *testing.T) {
+					var p http.Protocols
+					speak(&p)
+					var n memnet.Network
+					var served, dials atomic.Int32
+					all := hostsIn(t, &n, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+						served.Add(1)
+						if got, err := io.ReadAll(r.Body); string(got) != "once" {
+							t.Errorf("got %q %v", got, err)
+						}
+					}), &p, "a", "b", "c")
+					dialer := func(ctx context.Context, network, addr string) (net.Conn, error) {
+						if dials.Add(1) < 3 {
+							return nil, dial(ctx)
+						}
+						return n.Dial(ctx, network, addr)
 					}
-				}), &p, "a", "b", "c")
-				dialer := func(ctx context.Context, network, addr string) (net.Conn, error) {
-					if dials.Add(1) < 3 {
-						return nil, dial(ctx)
+					c := over(t, []transport.ClientOption{
+						transport.WithProtocols(&p), transport.WithDialer(dialer),
+						transport.WithPolicy(transport.Policy{Timeout: time.Minute, AttemptTimeout: 200 * time.Millisecond}),
+					}, all["a"].Addr, all["b"].Addr, all["c"].Addr)
+					status, _, err := do(t.Context(), c, "POST", "http://raw/", "once", nil)
+					if n := served.Load(); status != 200 || n != 1 {
+						t.Errorf("got %d %v, served %d times, want once", status, err, n)
 					}
-					return (&net.Dialer{}).DialContext(ctx, network, addr)
-				}
-				c := over(t, []transport.ClientOption{
-					transport.WithProtocols(&p), transport.WithDialer(dialer),
-					transport.WithPolicy(transport.Policy{Timeout: time.Minute, AttemptTimeout: 200 * time.Millisecond}),
-				}, all["a"].Addr, all["b"].Addr, all["c"].Addr)
-				status, _, err := do(t.Context(), c, "POST", "http://raw/", "once", nil)
-				if n := served.Load(); status != 200 || n != 1 {
-					t.Errorf("got %d %v, served %d times, want once", status, err, n)
-				}
-				idle(t, c)
+					idle(t, c)
+				})
 			})
 		}
 	}

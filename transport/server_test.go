@@ -437,46 +437,35 @@ func TestShutdownCutsOffWhatDoesNotEnd(t *testing.T) {
 	})
 }
 
-// Connections that say nothing must not hold up a shutdown, on real sockets.
+// Connections that say nothing must not hold up a shutdown: net/http alone waits
+// 5 s for them.
 func TestShutdownWithSilentConnections(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv, err := transport.NewServer(answer(200))
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	var conns []net.Conn
-	for i := range 100 {
-		conn, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, conn)
-		if i%2 == 0 { // half of them idle after a request
-			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil || resp.StatusCode != 200 {
-				t.Fatalf("got %v %v", resp, err)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		srv := f.listen("a:1", answer(200))
+		for i := range 100 {
+			conn, err := f.net.Dial(t.Context(), "tcp", "a:1")
+			if err != nil {
+				t.Fatal(err)
 			}
-			_ = resp.Body.Close()
+			defer func() { _ = conn.Close() }()
+			if i%2 == 0 { // half of them idle after a request
+				fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil || resp.StatusCode != 200 {
+					t.Fatalf("got %v %v", resp, err)
+				}
+				_ = resp.Body.Close()
+			}
 		}
-	}
-	// net/http alone needs 5 s here: an outer bound of 3 s tells the two apart.
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	if err := srv.Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	for _, c := range conns {
-		_ = c.Close()
-	}
+		start := time.Now()
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("it took %v, want what a silent connection has, 500 ms, and little more", d)
+		}
+	})
 }
 
 func TestStreams(t *testing.T) {

@@ -81,7 +81,7 @@ func TestTLSByServiceName(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := transport.NewClient(registry, transport.WithTLS(&tls.Config{RootCAs: tc.pool}))
+			c, err := transport.NewClient(registry, patient, transport.WithTLS(&tls.Config{RootCAs: tc.pool}))
 			if err != nil {
 				t.Fatal(err)
 			}
