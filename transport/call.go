@@ -15,10 +15,6 @@ import (
 	"github.com/gabion-go/gabion/transport/retry"
 )
 
-// minAttempt is the least time that must be left for an attempt to be started:
-// one that cannot finish is not worth its cost.
-const minAttempt = 5 * time.Millisecond
-
 // admission is a call that is yet to be admitted. One that is refused never
 // becomes more.
 type admission struct {
@@ -310,6 +306,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 		a.answer(now)
 		if a.won() { // too many requests are none that were served
 			k.svc.budget.Success()
+			k.svc.floor.Record(now, now.Sub(a.info.Start))
 			k.measure(a, now)
 		}
 	}
@@ -354,7 +351,7 @@ func (k *call) again(a *attempt) (time.Duration, bool) {
 	if a.rest > 0 && !(a.shed && k.othersLeft()) {
 		wait = max(wait, retry.JitterUpFrom(a.rest, k.svc.rand))
 	}
-	if time.Until(k.deadline) < wait+minAttempt {
+	if !k.leaves(wait) {
 		return 0, false
 	}
 	cost := retry.CostRetry
@@ -366,6 +363,13 @@ func (k *call) again(a *attempt) (time.Duration, bool) {
 		return 0, false
 	}
 	return wait, true
+}
+
+// leaves reports whether after a wait there is time for one more attempt, as far
+// as anybody can tell.
+func (k *call) leaves(wait time.Duration) bool {
+	now := time.Now()
+	return k.deadline.Sub(now) >= wait+k.svc.floor.Needed(now)
 }
 
 // othersLeft reports whether there is an endpoint that was not tried yet.

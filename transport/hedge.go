@@ -52,7 +52,7 @@ func (k *call) mayHedge(a *attempt) (retry.Delays, bool) {
 		return retry.Delays{}, false
 	}
 	late, ok := h.Delays()
-	return late, ok && a.info.Start.Add(late.First+minAttempt).Before(k.deadline)
+	return late, ok && a.info.Start.Add(late.First+k.svc.floor.Needed(a.info.Start)).Before(k.deadline)
 }
 
 // measure tells the hedger how long a took until now, when it has succeeded or
@@ -175,7 +175,7 @@ func (r *race) cancel() {
 func (k *call) hedge(r *race, second bool) bool {
 	s := k.svc
 	stats := s.balancer.Stats()
-	if stats.Panic || stats.Available <= len(k.want.Tried) || s.throttled() || time.Until(k.deadline) < minAttempt {
+	if stats.Panic || stats.Available <= len(k.want.Tried) || s.throttled() || !k.leaves(0) {
 		return false
 	}
 	if !k.rules.hedger.Take(second) || !s.budget.Take(retry.CostHedge) {

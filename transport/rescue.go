@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/internal/httpmsg"
+	"github.com/gabion-go/gabion/transport/retry"
 )
 
 // rescue is a call that failed, and the search for another answer.
@@ -160,7 +161,7 @@ func (r *rescue) lastGood() (*http.Response, error) {
 // other asks another service. What it answers with 5xx is no answer.
 func (r *rescue) other() (*http.Response, error) {
 	name := r.rules.fallback.Service
-	if time.Until(r.deadline) < minAttempt {
+	if time.Until(r.deadline) < retry.MinAttempt {
 		return nil, fmt.Errorf("transport: fallback to %q: %w", name, ErrTimeout)
 	}
 	u := *r.req.URL

@@ -31,6 +31,7 @@ type service struct {
 	throttle *limit.Throttle
 	bulkhead *limit.Bulkhead
 	budget   *retry.Budget
+	floor    retry.Floor
 	hashKey  func(*http.Request) string // nil if calls have none of their own
 	rand     rand.Source                // of backoffs and ages; breaker and balancer have their own
 	conns    connSet

@@ -10,9 +10,8 @@ import (
 	"github.com/gabion-go/gabion/transport/transporttest/report"
 )
 
-// minAttempt is the least time that must be left for an attempt to be started,
-// as in transport.
-const minAttempt = 5 * time.Millisecond
+// origin is the moment at which a run begins, for what wants the time of day.
+var origin = time.Unix(0, 0)
 
 // call is one call on its way, step by step as in transport's client.
 type call struct {
@@ -139,6 +138,9 @@ func (k *call) answered(a *attempt) {
 		k.finish(errServer, a.err)
 	default:
 		k.caller.budget.Success()
+		if now := k.caller.run.now; k.caller.picker == nil {
+			k.caller.floor.Record(origin.Add(now), now-a.start)
+		}
 		k.measure(a)
 		k.finish(nil, a.err)
 	}
@@ -159,7 +161,7 @@ func (k *call) again(a *attempt) (time.Duration, bool) {
 	if a.rest > 0 && !(a.shed && k.othersLeft()) {
 		wait = max(wait, retry.JitterUpFrom(a.rest, c.rand))
 	}
-	if k.deadline-c.run.now < wait+minAttempt {
+	if !k.leaves(wait) {
 		return 0, false
 	}
 	cost := retry.CostRetry
@@ -167,6 +169,13 @@ func (k *call) again(a *attempt) (time.Duration, bool) {
 		cost = retry.CostTimeout
 	}
 	return wait, c.budget.Take(cost)
+}
+
+// leaves reports whether after a wait there is time for one more attempt, as in
+// transport.
+func (k *call) leaves(wait time.Duration) bool {
+	now := k.caller.run.now
+	return k.deadline-now >= wait+k.caller.floor.Needed(origin.Add(now))
 }
 
 // othersLeft reports whether there is a server that was not tried yet.

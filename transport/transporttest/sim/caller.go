@@ -30,6 +30,7 @@ type caller struct {
 	picker   Picker
 	bulkhead *limit.Bulkhead
 	budget   *retry.Budget
+	floor    retry.Floor
 	hedger   *retry.Hedger // nil if nothing is hedged
 	calm     time.Duration // until when nothing is hedged
 	rand     rand.Source   // of backoffs

@@ -31,7 +31,7 @@ func (k *call) mayHedge(a *attempt) (retry.Delays, bool) {
 		return retry.Delays{}, false
 	}
 	late, ok := c.hedger.Delays()
-	return late, ok && a.start+late.First+minAttempt < k.deadline
+	return late, ok && a.start+late.First+c.floor.Needed(origin.Add(a.start)) < k.deadline
 }
 
 // race is an attempt that may become late, and its hedge.
@@ -70,7 +70,7 @@ func (r *race) hedge(second bool) bool {
 	k := r.call
 	c := k.caller
 	stats := c.balancer.Stats()
-	if stats.Panic || stats.Available <= len(k.tried) || c.throttled() || k.deadline-c.run.now < minAttempt {
+	if stats.Panic || stats.Available <= len(k.tried) || c.throttled() || !k.leaves(0) {
 		return false
 	}
 	if !c.hedger.Take(second) || !c.budget.Take(retry.CostHedge) {
