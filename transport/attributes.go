@@ -5,8 +5,8 @@ import "net/http"
 // WithHashKey sets what makes the hash key of a call to service, for policies
 // that go by one: calls with the same key go to the same endpoint. An empty key
 // leaves it to what balance.Policy looks for in the request. key runs once for
-// each call, in the caller's goroutine; it must not change the request or read
-// its body.
+// each call that is not refused at once, in the caller's goroutine; it must not
+// change the request or read its body.
 func WithHashKey(service string, key func(*http.Request) string) ClientOption {
 	return clientOption(func(c *clientConfig) { c.hashKeys[service] = key })
 }

@@ -65,11 +65,10 @@ type Error struct {
 	Attempts int
 	// Sent reports whether a server can have seen any part of the request. If
 	// it is false, doing the call again is safe whatever the method.
-	Sent bool
+	Sent  bool
+	final bool // of a shared call: nobody above need retry
 	// Err is the cause, that of the last attempt if there was one.
 	Err error
-
-	final bool // of a shared call: nobody above need retry
 }
 
 // Error names the service, the attempts, the instance and the cause.

@@ -72,6 +72,13 @@ func refusing(tb testing.TB, refuse func(transport.ServiceState), opts ...transp
 }
 
 func observed(tb testing.TB) transport.ClientOption {
+	tb.Helper()
+	return transport.WithObserver(instrument.Client(telemetry(tb)))
+}
+
+// telemetry returns metrics, and traces of which none is sampled.
+func telemetry(tb testing.TB) (*metrics.Metrics, *traces.Provider) {
+	tb.Helper()
 	m, err := metrics.New(prometheus.NewRegistry())
 	if err != nil {
 		tb.Fatal(err)
@@ -82,7 +89,7 @@ func observed(tb testing.TB) transport.ClientOption {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = p.Shutdown(tb.Context()) })
-	return transport.WithObserver(instrument.Client(m, p))
+	return m, p
 }
 
 func TestRefusalAllocations(t *testing.T) {

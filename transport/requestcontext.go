@@ -45,7 +45,7 @@ func (c *requestContext) Err() error {
 	if err := c.inner(false).Err(); err != nil {
 		return err
 	}
-	if c.deadline.IsZero() || time.Now().Before(c.deadline) {
+	if c.deadline.IsZero() || time.Until(c.deadline) > 0 {
 		return nil
 	}
 	return c.inner(true).Err() // it is time, whether the timer has run yet or not

@@ -90,6 +90,7 @@ func Draining(ctx context.Context) <-chan struct{} {
 // likes.
 type exchange struct {
 	server *Server
+	lent   bool // the handler's request has been shown to somebody
 	w      responseWriter
 	state  requestState
 	info   Request
@@ -110,7 +111,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, r, Problem{Status: http.StatusHTTPVersionNotSupported, Detail: "HTTP/2 without TLS is not spoken here"})
 		return
 	}
-	x := &exchange{server: s}
+	x := s.newExchange()
+	defer s.giveBack(x)
 	x.w = responseWriter{ResponseWriter: w, exchange: x}
 	x.state.server, x.state.criticality = s, limit.ParseCriticality(first(r.Header, HeaderCriticality))
 	x.state.rated = r.Header[HeaderCriticality] != nil
@@ -152,6 +154,7 @@ func (x *exchange) serve(r *http.Request) {
 	if !x.readBody(r) {
 		return
 	}
+	x.lent = x.server.cfg.exempt != nil
 	if exempt := x.server.cfg.exempt; exempt != nil && exempt(r) {
 		x.call(r)
 		return
@@ -247,6 +250,7 @@ type earlyBody struct {
 // call runs the handler. A panic becomes a 500 if nothing was sent, else the
 // end of the connection.
 func (x *exchange) call(r *http.Request) {
+	x.lent = true
 	returned := false
 	defer func() {
 		if returned {
@@ -318,6 +322,9 @@ func ofTheRequest(name string) bool {
 func (x *exchange) end() {
 	if f := x.req.MultipartForm; f != nil {
 		x.info.MultipartForm = f
+	}
+	if len(x.server.cfg.observers) == 0 {
+		return
 	}
 	x.info.Route = x.req.Pattern
 	x.info.Duration = time.Since(x.info.Start)

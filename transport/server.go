@@ -145,6 +145,7 @@ type Server struct {
 	http     *http.Server
 	limiter  *limit.Adaptive
 	load     loadReport
+	refused  sync.Pool // exchanges that came to nothing, to be used again
 	active   atomic.Int64
 	drainCtx context.Context // ends when draining begins
 	drain    context.CancelFunc

@@ -32,8 +32,28 @@ var (
 	busyText    = Problem{Status: http.StatusServiceUnavailable, Detail: busyDetail}.text()
 	expiredText = Problem{Status: http.StatusGatewayTimeout, Detail: "the deadline had passed before work began"}.text()
 
-	shedMark = []string{"1"}
+	shedMark  = []string{"1"}
+	awayTexts = [...][]string{1: {"1"}, {"2"}, {"3"}}
 )
+
+// newExchange returns an exchange in which nothing is set but the server.
+func (s *Server) newExchange() *exchange {
+	x, ok := s.refused.Get().(*exchange)
+	if !ok {
+		x = new(exchange)
+	}
+	x.server = s
+	return x
+}
+
+// giveBack lets x be used again if it ends with its request: what was lent to a
+// handler does not.
+func (s *Server) giveBack(x *exchange) {
+	if !x.lent {
+		*x = exchange{}
+		s.refused.Put(x)
+	}
+}
 
 // spread is by how many seconds more than the limiter asks for callers are told
 // to stay away, at random and less than this many: those who are refused at once
@@ -42,14 +62,17 @@ var (
 // to go to.
 const spread = 3
 
-// awaySeconds returns how long the caller should leave the server alone, for
-// Retry-After.
-func awaySeconds(r *http.Request, least time.Duration) int {
+// away returns how long the caller should leave the server alone, as the value
+// of Retry-After.
+func away(r *http.Request, least time.Duration) []string {
 	n := max(1, int((least+time.Second-1)/time.Second))
 	if r.Header[HeaderAttempt] == nil {
 		n += random.IntN(random.Runtime, spread)
 	}
-	return n
+	if n < len(awayTexts) {
+		return awayTexts[n]
+	}
+	return []string{strconv.Itoa(n)}
 }
 
 // refuse answers a request that was not admitted.
@@ -63,7 +86,7 @@ func (x *exchange) refuse(r *http.Request, err error) {
 		return
 	}
 	x.info.Shed = shed.Reason
-	h["Retry-After"] = []string{strconv.Itoa(awaySeconds(r, shed.RetryAfter))}
+	h["Retry-After"] = away(r, shed.RetryAfter)
 	h[HeaderShed] = shedMark
 	sendProblem(&x.w, r, http.StatusServiceUnavailable, busyText)
 }
