@@ -488,6 +488,18 @@ func watch(t testing.TB, b discovery.Resolver, service string) *watcher {
 	return w
 }
 
+// stop ends the watch and waits for that, which must not take as long as the
+// query under way.
+func (w *watcher) stop(t testing.TB) {
+	t.Helper()
+	w.cancel()
+	select {
+	case <-w.done:
+	case <-time.After(soon):
+		t.Fatalf("the watch goes on %v after its end", soon)
+	}
+}
+
 // addrs returns the addresses of the last list, joined.
 func (w *watcher) addrs() string {
 	w.mu.Lock()
