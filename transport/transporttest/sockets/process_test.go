@@ -16,6 +16,7 @@ import (
 
 	"github.com/gabion-go/gabion/internal/leaktest"
 	"github.com/gabion-go/gabion/transport/transporttest"
+	"github.com/gabion-go/gabion/transport/transporttest/dist"
 	"github.com/gabion-go/gabion/transport/transporttest/load"
 	"github.com/gabion-go/gabion/transport/transporttest/sockets"
 )
@@ -91,15 +92,15 @@ func TestProcess(t *testing.T) {
 	}
 	s := transporttest.Scenario{
 		Services: []transporttest.ServiceSpec{{Name: "pricing", Replicas: 2}},
-		Loads:    []load.Load{{Client: "web", Service: "pricing", Kind: load.Constant, Rate: 20, For: 2 * time.Second, Timeout: 2 * time.Second}},
+		Loads:    []load.Load{{Client: "web", Service: "pricing", Kind: load.Closed, Workers: 4, Think: dist.Constant(50 * time.Millisecond), For: 2 * time.Second, Timeout: 2 * time.Second}},
 		Faults: []transporttest.Fault{
 			{Kind: transporttest.Crash, On: "pricing-1", At: 200 * time.Millisecond, For: 300 * time.Millisecond},
 			{Kind: transporttest.Pause, On: "pricing-2", At: 1000 * time.Millisecond, For: 100 * time.Millisecond},
 		},
 	}
 	r := sockets.Run(t, s, map[string][]sockets.Target{"pricing": targets})
-	if r.Calls != 40 || r.Success < 0.5 {
-		t.Errorf("%d calls, success %v; want 40, at least half of them OK", r.Calls, r.Success)
+	if r.Calls == 0 || r.Success < 0.5 {
+		t.Errorf("%d calls, success %v; want some, at least half of them OK", r.Calls, r.Success)
 	}
 	for _, replica := range r.ByReplica {
 		if replica.OK == 0 {

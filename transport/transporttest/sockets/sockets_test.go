@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/internal/leaktest"
+	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/transporttest"
 	"github.com/gabion-go/gabion/transport/transporttest/dist"
 	"github.com/gabion-go/gabion/transport/transporttest/load"
@@ -121,14 +122,15 @@ func startAll(t *testing.T, service string, n int) (servers []*server, targets m
 	return servers, targets
 }
 
-// The same scenario in the bubble and on real sockets: the calls succeed in
+// The same scenario in the bubble and on real sockets, with as many calls as the
+// machine can make: the calls succeed in
 // both, the replica that cannot be reached answers none, and the two others
 // have answered, the one that crashed after it came back, too.
 func TestBothWorlds(t *testing.T) {
 	leaktest.Check(t)
 	s := transporttest.Scenario{
 		Services: []transporttest.ServiceSpec{{Name: "pricing", Replicas: 3}},
-		Loads:    []load.Load{{Client: "web", Service: "pricing", Kind: load.Constant, Rate: 30, For: 2500 * time.Millisecond, Timeout: 2 * time.Second}},
+		Loads:    []load.Load{{Client: "web", Service: "pricing", Kind: load.Closed, Workers: 6, Think: dist.Constant(50 * time.Millisecond), For: 2500 * time.Millisecond, Timeout: 2 * time.Second}},
 		Faults: []transporttest.Fault{
 			{Kind: transporttest.Partition, From: "web", To: "pricing-1"},
 			{Kind: transporttest.Latency, From: "web", To: "pricing-3", Latency: dist.Constant(10 * time.Millisecond)},
@@ -140,8 +142,8 @@ func TestBothWorlds(t *testing.T) {
 		"bubble":  s.Run(t, transporttest.WithHandler("pricing", func(*transporttest.Process) http.Handler { return http.NotFoundHandler() })),
 		"sockets": sockets.Run(t, s, targets),
 	} {
-		if r.Calls != 75 || r.Success < 0.6 {
-			t.Errorf("%s: %d calls, success %v, want 75, at least 0.6", name, r.Calls, r.Success)
+		if r.Calls == 0 || r.Success < 0.6 {
+			t.Errorf("%s: %d calls, success %v, want some, at least 0.6 of them OK", name, r.Calls, r.Success)
 		}
 		ok := map[string]int{}
 		for _, p := range r.ByReplica {
@@ -206,6 +208,12 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
+// patient is gabion's client with time for a machine that is busy.
+func patient(p *transporttest.Process) http.RoundTripper {
+	policy := transport.Policy{Timeout: time.Minute, AttemptTimeout: time.Minute}
+	return p.Client(transport.WithDialer(sockets.Dialer(p)), transport.WithPolicy(policy)).Transport
+}
+
 // lasting has the calls of a run, and with them the run, go on until done says
 // that what they are there for has happened, but not for ever.
 func lasting(done func() bool) transporttest.RunOption {
@@ -262,10 +270,10 @@ func TestHandlerFaults(t *testing.T) {
 	servers, targets := startAll(t, "pricing", 2)
 	s := transporttest.Scenario{
 		Services: []transporttest.ServiceSpec{{Name: "pricing", Replicas: 2}},
-		Loads:    []load.Load{{Client: "web", Service: "pricing", Rate: 50, For: time.Second}},
+		Loads:    []load.Load{{Client: "web", Service: "pricing", Kind: load.Closed, Workers: 2, For: time.Second, Timeout: time.Minute}},
 		Faults:   []transporttest.Fault{{Kind: transporttest.Status, Status: http.StatusTooManyRequests, On: "pricing-1"}},
 	}
-	r := sockets.Run(t, s, targets)
+	r := sockets.Run(t, s, targets, transporttest.WithVia(patient))
 	if n := servers[0].count(); n != 0 {
 		t.Errorf("pricing-1 served %d requests, want none", n)
 	}
@@ -390,8 +398,7 @@ func get(addr string, patience time.Duration) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	resp, err := transport.RoundTrip(req)
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
 		return "", err
 	}
