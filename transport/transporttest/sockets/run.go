@@ -70,20 +70,21 @@ type runner struct {
 
 // program returns what the hosts of a service run.
 func (r *runner) program(service string, targets []Target) transporttest.Main {
-	hosts := map[string]Target{}
+	hosts, programs := map[string]Target{}, map[string]transporttest.Main{}
 	for i, t := range targets {
 		host := fmt.Sprintf("%s-%d", service, i+1)
 		t.HTTP = t.HTTP || slices.ContainsFunc(r.faults(service, host), ofHandlers)
 		r.starting.Add(1)
 		t.found = sync.OnceFunc(r.starting.Done)
 		hosts[host] = r.watched(host, t)
+		programs[host] = hosts[host].Program()
 	}
 	return func(ctx context.Context, p *transporttest.Process) error {
-		t := hosts[p.Host().Name()]
+		t, program := hosts[p.Host().Name()], programs[p.Host().Name()]
 		defer t.found() // or is never
 		// Watched functions report their errors themselves.
 		p.OnPause(func() { _ = t.Pause() }, func() { _ = t.Resume() })
-		return t.Program()(ctx, p)
+		return program(ctx, p)
 	}
 }
 

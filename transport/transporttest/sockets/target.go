@@ -50,8 +50,15 @@ const port = "80"
 // itself and leads everybody who calls it to the server. An error of t's
 // functions ends it.
 func (t Target) Program() transporttest.Main {
+	var turns sync.Map // by host, a lock that its process holds
 	return func(ctx context.Context, p *transporttest.Process) error {
+		turn, _ := turns.LoadOrStore(p.Host(), new(sync.Mutex))
+		turn.(*sync.Mutex).Lock() // once the server of its predecessor has ended, too
+		defer turn.(*sync.Mutex).Unlock()
 		if p.Run() > 1 {
+			if ctx.Err() != nil {
+				return nil // there is nothing to end
+			}
 			if err := call(t.Start); err != nil {
 				return fmt.Errorf("sockets: start %s: %w", p.Host().Name(), err)
 			}
