@@ -19,7 +19,7 @@ const fileEvery = 250 * time.Millisecond
 const maxFile = 1 << 20
 
 // File returns a source that is one file with the policies of all services, of
-// 1 MiB at most. The file is read four times a second and compared with what was
+// 1 MiB at most: a regular file or a link to one. It is read four times a second and compared with what was
 // read before, so a change is noticed however it was made: written in place, put
 // there by a rename, or behind a symbolic link that has moved. It counts once the
 // file is the same twice running, so that one that is being written is left
@@ -90,8 +90,12 @@ func (w *fileWatch) look(data []byte, err error) fileNews {
 	}
 }
 
-// read returns what is in the file.
+// read returns what is in the file. It does not open what could keep it waiting,
+// such as a named pipe.
 func (f file) read() ([]byte, error) {
+	if info, err := os.Stat(string(f)); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("policysource: %s is a %s, want a regular file", string(f), kindOf(info.Mode()))
+	}
 	r, err := os.Open(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("policysource: %w: create the file, with {} in it if there is nothing to say", err)
@@ -108,4 +112,16 @@ func (f file) read() ([]byte, error) {
 		return nil, fmt.Errorf("policysource: %s is larger than %d bytes", string(f), maxFile)
 	}
 	return data, nil
+}
+
+// kindOf names what is no regular file.
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "directory"
+	case m&fs.ModeNamedPipe != 0:
+		return "named pipe"
+	default:
+		return "device or socket"
+	}
 }
