@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -73,16 +74,29 @@ func (h *fileHarness) set(texts map[string]string) {
 
 func (h *fileHarness) find() {
 	h.t.Helper()
-	if h.inPlace {
-		if err := os.WriteFile(h.path, h.text, 0o600); err != nil {
-			h.t.Fatal(err)
-		}
+	if _, err := os.Stat(h.path); err == nil && h.inPlace {
+		h.overwrite()
 		return
 	}
 	if err := os.WriteFile(h.path+".new", h.text, 0o600); err != nil {
 		h.t.Fatal(err)
 	}
 	if err := os.Rename(h.path+".new", h.path); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// overwrite writes the text into the file in one piece, padded so that each is as
+// long as the one before. A file that is made shorter first, as os.WriteFile does,
+// is a refused document if the machine looks at it twice before it goes on.
+func (h *fileHarness) overwrite() {
+	h.t.Helper()
+	f, err := os.OpenFile(h.path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	_, err = f.Write(append(h.text, bytes.Repeat([]byte(" "), 500-len(h.text))...))
+	if err := errors.Join(err, f.Close()); err != nil {
 		h.t.Fatal(err)
 	}
 }
