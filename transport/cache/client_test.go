@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/static"
@@ -38,6 +39,7 @@ func TestClientWithCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, err := transport.NewClient(registry, transport.WithCache(responses.Layer), transport.WithServicePolicy("pricing", transport.Policy{
+		Timeout: time.Minute, AttemptTimeout: time.Minute, // an answer that is late must not be asked for again
 		Routes: map[string]transport.Route{"GET /v1/": {Cache: true, Coalesce: true}},
 	}))
 	if err != nil {
