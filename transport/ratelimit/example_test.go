@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/gabion-go/gabion/transport"
@@ -25,12 +26,13 @@ func Example() {
 	for range 3 {
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/orders", nil))
-		fmt.Println(w.Code, w.Header().Get("RateLimit"))
+		remaining, _, _ := strings.Cut(w.Header().Get("RateLimit"), ";t=") // which is the seconds until there is one more
+		fmt.Println(w.Code, remaining)
 	}
 	// Output:
-	// 201 "orders";r=1;t=30
-	// 201 "orders";r=0;t=30
-	// 429 "orders";r=0;t=30
+	// 201 "orders";r=1
+	// 201 "orders";r=0
+	// 429 "orders";r=0
 }
 
 func ExampleLimiter_Take() {
