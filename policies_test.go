@@ -39,6 +39,16 @@ func timeoutOf(s *gabion.Service, service string) func(time.Duration) func() boo
 	}
 }
 
+// inForce waits until a service goes by a policy of a source: from when it is
+// ready on, unless its log says that the source was late.
+func inForce(t *testing.T, log *lockedBuffer, what string, ok func() bool) {
+	t.Helper()
+	if !ok() && !strings.Contains(log.String(), "policies are late") {
+		t.Errorf("%s: not when ready, and the log does not say why:\n%s", what, log)
+	}
+	until(t, what, ok)
+}
+
 // A service goes by its file from its first call on, and by what the file says
 // later.
 func TestPolicyFile(t *testing.T) {
@@ -58,9 +68,7 @@ func TestPolicyFile(t *testing.T) {
 		gabion.WithPolicy("cart", transport.Policy{Timeout: time.Second}),
 		gabion.WithPolicyFile(path), gabion.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	cart := timeoutOf(shop, "cart")
-	if !cart(3 * time.Second)() {
-		t.Errorf("timeout %v when ready, want the file's", shop.Transport().PolicyFor("cart").Timeout)
-	}
+	inForce(t, &log, "the file's policy", cart(3*time.Second))
 	write(`{"services":{"cart":{"timeout":"4s"}}}`)
 	until(t, "the file's new policy", cart(4*time.Second))
 	write(`{"services":{"cart":{"timeout":"5 s"}}}`)
@@ -102,9 +110,9 @@ func TestPolicyFileMissing(t *testing.T) {
 	var log lockedBuffer
 	svc := run(t, "shop", nil, gabion.WithGetenv(environment(t, "GABION_DISCOVERY", "static:")), gabion.WithPolicyFile(path),
 		gabion.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-	if got := log.String(); !strings.Contains(got, path) || !strings.Contains(got, "create the file") {
-		t.Errorf("the log does not say what is missing:\n%s", got)
-	}
+	inForce(t, &log, "the log says what is missing", func() bool {
+		return strings.Contains(log.String(), path) && strings.Contains(log.String(), "create the file")
+	})
 	_, _, body, err := fetch(t, plain(), "http://"+svc.AdminAddr()+"/debug/gabion")
 	if err != nil || !strings.Contains(body, "create the file") {
 		t.Errorf("nor does /debug/gabion: %s, %v", body, err)
@@ -122,12 +130,12 @@ func TestPolicyKV(t *testing.T) {
 		}
 	}
 	put("cart", `{"timeout":"3s"}`)
+	var log lockedBuffer
 	var shop *gabion.Service
 	run(t, "shop", func(s *gabion.Service) { shop = s },
-		gabion.WithGetenv(environment(t, "GABION_DISCOVERY", "consul://"+consul.Addr())), gabion.WithPolicyKV(true))
-	if !timeoutOf(shop, "cart")(3 * time.Second)() {
-		t.Error("not in force when ready")
-	}
+		gabion.WithGetenv(environment(t, "GABION_DISCOVERY", "consul://"+consul.Addr())), gabion.WithPolicyKV(true),
+		gabion.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	inForce(t, &log, "the key's policy", timeoutOf(shop, "cart")(3*time.Second))
 	put("_default", `{"timeout":"4s"}`)
 	until(t, "the default", timeoutOf(shop, "other")(4*time.Second))
 	if _, err := consul.API().KV().Delete("gabion/policy/cart", nil); err != nil {
