@@ -433,18 +433,20 @@ func TestThresholds(t *testing.T) {
 }
 
 func TestRemove(t *testing.T) {
-	c := health.New()
-	remove := add(t, c, "shard 7", func(context.Context) error { return errDown })
-	add(t, c, "a", func(context.Context) error { return nil })
-	wantProbe(t, c.ReadyHandler(), 503, "fail")
-	_, changed := c.Status()
-	remove()
-	<-changed
-	remove()
-	wantProbe(t, c.ReadyHandler(), 200, "pass")
-	if got := c.Results(); len(got) != 1 || got[0].Name != "a" {
-		t.Errorf("results: %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) { // a busy machine would miss the deadline of 1 s
+		c := health.New()
+		remove := add(t, c, "shard 7", func(context.Context) error { return errDown })
+		add(t, c, "a", func(context.Context) error { return nil })
+		wantProbe(t, c.ReadyHandler(), 503, "fail")
+		_, changed := c.Status()
+		remove()
+		<-changed
+		remove()
+		wantProbe(t, c.ReadyHandler(), 200, "pass")
+		if got := c.Results(); len(got) != 1 || got[0].Name != "a" {
+			t.Errorf("results: %+v", got)
+		}
+	})
 }
 
 func TestAddRefuses(t *testing.T) {
