@@ -19,11 +19,12 @@ const fileEvery = 250 * time.Millisecond
 const maxFile = 1 << 20
 
 // File returns a source that is one file with the policies of all services, of
-// 1 MiB at most: a regular file or a link to one. It is read four times a second and compared with what was
-// read before, so a change is noticed however it was made: written in place, put
-// there by a rename, or behind a symbolic link that has moved. It counts once the
-// file is the same twice running, so that one that is being written is left
-// alone; one that stays half written is no document and is refused.
+// 1 MiB at most: a regular file or a link to one. It is read four times a second
+// and compared with what was read before, so a change is noticed however it was
+// made: written in place, put there by a rename, or behind a symbolic link that
+// has moved. It counts once the file is the same twice running, so that one that
+// is being written is left alone; one that stays half written is no document and
+// is refused.
 func File(path string) Source { return file(path) }
 
 // file is the path.
