@@ -127,20 +127,20 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 	if k.foreign {
 		onlyForeign(a.info.Header) // the observer may have put baggage there
 	}
-	a.start(ctx, now, deadline)
+	a.start(ctx, deadline)
 	return a
 }
 
 // start gives the attempt its context, which the alarm cancels unless the
 // response's header is there before.
-func (a *attempt) start(ctx context.Context, now, deadline time.Time) {
+func (a *attempt) start(ctx context.Context, deadline time.Time) {
 	a.ctx.deadline, a.ctx.attempt = a.call.deadline, a
 	a.ctx.Context, a.cancel = context.WithCancelCause(ctx)
 	a.limit = ErrAttemptTimeout
 	if !deadline.Before(a.call.deadline) {
 		a.limit = a.call.late
 	}
-	a.alarm = a.call.svc.client.alarms.take(a, deadline.Sub(now))
+	a.alarm = a.call.svc.client.alarms.take(a, deadline)
 }
 
 // timeUp runs when the alarm rings.
@@ -404,7 +404,7 @@ func (a *attempt) end(now time.Time, err error) {
 		return
 	}
 	if a.alarm != nil { // nil if StartAttempt panicked
-		a.call.svc.client.alarms.give(a.alarm)
+		a.call.svc.client.alarms.give(a.alarm, now)
 		a.cancel(context.Canceled)
 	}
 	a.info.Duration = now.Sub(a.info.Start)

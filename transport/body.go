@@ -197,7 +197,7 @@ type writableBody struct {
 	io.Writer
 }
 
-func newResponseBody(a *attempt, now time.Time) io.ReadCloser {
+func newResponseBody(a *attempt) io.ReadCloser {
 	b := &a.body
 	b.attempt, b.rc = a, a.resp.Body
 	if a.resp.Body == http.NoBody {
@@ -209,7 +209,7 @@ func newResponseBody(a *attempt, now time.Time) io.ReadCloser {
 	}
 	a.onBody = true
 	b.limit = a.call.rules.bytes
-	a.alarm.start(a.call.deadline.Sub(now))
+	a.alarm.set(a, a.call.deadline)
 	if (a.resp.ContentLength == 0 || a.call.req.Method == http.MethodHead) && b.empty() {
 		return http.NoBody
 	}

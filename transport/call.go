@@ -314,7 +314,7 @@ func (k *call) deliver(a *attempt) (*http.Response, error) {
 	k.endShadow(a.resp.StatusCode)
 	k.nameSession(a)
 	a.resp.Request = k.req
-	a.resp.Body = newResponseBody(a, now)
+	a.resp.Body = newResponseBody(a)
 	return a.resp, nil
 }
 
