@@ -9,9 +9,9 @@ import (
 
 // alarmed returns an attempt on which an alarm can ring, and what tells when it
 // has.
-func alarmed(late error) (*attempt, context.Context) {
+func alarmed() (*attempt, context.Context) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	return &attempt{cancel: cancel, limit: late}, ctx
+	return &attempt{cancel: cancel}, ctx
 }
 
 // An alarm rings when the time of its attempt is up, whatever time its timer was
@@ -27,7 +27,7 @@ func TestAlarmTimes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var as alarms
 				for _, d := range after[:len(after)-1] {
-					a, ctx := alarmed(ErrTimeout)
+					a, ctx := alarmed()
 					al := as.take(a, time.Now().Add(d))
 					time.Sleep(100 * time.Millisecond)
 					if !al.stop() {
@@ -41,7 +41,7 @@ func TestAlarmTimes(t *testing.T) {
 					}()
 				}
 				last := after[len(after)-1]
-				a, ctx := alarmed(ErrAttemptTimeout)
+				a, ctx := alarmed()
 				start := time.Now()
 				al := as.take(a, start.Add(last))
 				<-ctx.Done()
@@ -62,7 +62,7 @@ func TestAlarmTimes(t *testing.T) {
 func TestAlarmSetAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var as alarms
-		a, ctx := alarmed(ErrTimeout)
+		a, ctx := alarmed()
 		start := time.Now()
 		al := as.take(a, start.Add(time.Second))
 		time.Sleep(time.Second - 1)
@@ -84,7 +84,7 @@ func TestAlarmAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, d := range []time.Duration{time.Second, time.Hour} {
 			var as alarms
-			a, _ := alarmed(ErrTimeout)
+			a, _ := alarmed()
 			al := as.take(a, time.Now().Add(d))
 			as.give(al, time.Now())
 			time.Sleep(alarmLinger)

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/retry"
 )
@@ -34,11 +33,9 @@ type attempt struct {
 	ctx      attemptContext
 	cancel   context.CancelCauseFunc
 	alarm    *alarm
-	limit    error       // why the alarm cancels
 	told     time.Time   // when the server's time is up, by what it was told; zero if it was told nothing
 	wrote    atomic.Bool // something of the request went out
 	info     Attempt
-	instance discovery.Instance
 
 	out    http.Request
 	url    url.URL
@@ -55,17 +52,16 @@ type attempt struct {
 	elsewhere bool          // a server further down failed, and retries were made there
 	onBody    bool          // the response is the caller's, whose body has not ended
 	answered  bool          // the balancer knows how long the answer took
+	final     bool          // it may take all that is left of the call's time
 	rest      time.Duration // what Retry-After asked for
 	ended     atomic.Bool
-	crashed   bool // its goroutine, in a race, did not come to its end
-	crash     any  // the value of the panic
+	crash     *crash // nil but in a race
 }
 
 // attemptContext is a context that ends by cancellation, and tells when and for
 // which attempt.
 type attemptContext struct {
 	context.Context // nil before the attempt has begun
-	deadline        time.Time
 	attempt         *attempt
 }
 
@@ -73,7 +69,7 @@ type attemptContext struct {
 type attemptKey struct{}
 
 // Deadline implements [context.Context].
-func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c *attemptContext) Deadline() (time.Time, bool) { return c.attempt.call.deadline, true }
 
 // Value implements [context.Context].
 func (c *attemptContext) Value(key any) any {
@@ -115,11 +111,11 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 	if k.n > 1 {
 		a = new(attempt)
 	}
-	a.call, a.endpoint, a.instance = k, e, e.Instance()
+	a.call, a.endpoint = k, e
 	k.last = a
 	now := k.want.Now
 	deadline := k.attemptDeadline(now)
-	a.info = Attempt{N: k.n, Kind: kind, Instance: &a.instance, Pick: k.want.Explain, Start: now, Header: a.header(now)}
+	a.info = Attempt{N: k.n, Kind: kind, Instance: e.Current(), Pick: k.want.Explain, Start: now, Header: a.header(now)}
 	ctx := k.ctx
 	if o := k.svc.client.observer; o != nil {
 		ctx = o.StartAttempt(ctx, &k.info, &a.info)
@@ -134,12 +130,9 @@ func (k *call) begin(e *balance.Endpoint, kind AttemptKind) *attempt {
 // start gives the attempt its context, which the alarm cancels unless the
 // response's header is there before.
 func (a *attempt) start(ctx context.Context, deadline time.Time) {
-	a.ctx.deadline, a.ctx.attempt = a.call.deadline, a
+	a.ctx.attempt = a
 	a.ctx.Context, a.cancel = context.WithCancelCause(ctx)
-	a.limit = ErrAttemptTimeout
-	if !deadline.Before(a.call.deadline) {
-		a.limit = a.call.late
-	}
+	a.final = !deadline.Before(a.call.deadline)
 	a.alarm = a.call.svc.client.alarms.take(a, deadline)
 }
 
@@ -148,8 +141,16 @@ func (a *attempt) timeUp() {
 	if a.onBody {
 		a.body.expire()
 	} else {
-		a.cancel(a.limit)
+		a.cancel(a.late())
 	}
+}
+
+// late returns why the alarm cancels.
+func (a *attempt) late() error {
+	if a.final {
+		return a.call.late()
+	}
+	return ErrAttemptTimeout
 }
 
 // headerIn stops the alarm. It reports false if the attempt's time was up
@@ -158,7 +159,7 @@ func (a *attempt) headerIn() bool {
 	if a.alarm.stop() {
 		return true
 	}
-	a.cancel(a.limit) // the alarm's own call may not have come yet
+	a.cancel(a.late()) // the alarm's own call may not have come yet
 	return false
 }
 
@@ -205,7 +206,7 @@ func (a *attempt) request(body io.ReadCloser) *http.Request {
 	a.out = *k.req.WithContext(a.traced()) // the copy that it makes does not leave the stack
 	out := &a.out
 	a.url = *k.req.URL
-	a.url.Host = a.instance.Addr
+	a.url.Host = a.info.Instance.Addr
 	out.URL = &a.url
 	if out.Host == "" {
 		out.Host = k.svc.host
@@ -359,7 +360,7 @@ func (a *attempt) cause(err error) error {
 	case a.ctx.Err() != nil:
 		return context.Cause(&a.ctx)
 	case a.over():
-		return a.call.late
+		return a.call.late()
 	default:
 		return err
 	}

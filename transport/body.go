@@ -230,7 +230,7 @@ func (b *responseBody) empty() bool {
 
 // expire ends the call when its time is up, even if nobody reads the body.
 func (b *responseBody) expire() {
-	late := b.attempt.call.late
+	late := b.attempt.call.late()
 	b.attempt.cancel(late)
 	b.end(late)
 }
@@ -270,7 +270,7 @@ func (b *responseBody) end(err error) {
 	a, k := b.attempt, b.attempt.call
 	if err != nil {
 		a.outcome = k.bodyOutcome(err)
-		err = &Error{Service: k.svc.name, Instance: a.instance.ID, Attempts: k.n, Sent: true, Err: err}
+		err = &Error{Service: k.svc.name, Instance: a.info.Instance.ID, Attempts: k.n, Sent: true, Err: err}
 	}
 	now := time.Now()
 	defer k.end(now, err, a.outcome) // whatever an observer does

@@ -35,10 +35,9 @@ type admission struct {
 type call struct {
 	admission
 	deadline time.Time
-	late     error // what ends the call then: ErrTimeout, unless the deadline is the caller's
 	body     replayBody
 	want     balance.Call         // what the balancer is to know
-	space    [4]*balance.Endpoint // the first memory of want.Tried
+	space    [3]*balance.Endpoint // the first memory of want.Tried
 	query    url.Values           // nil before it is asked for; see attributes
 	n        int                  // attempts made
 	first    attempt
@@ -51,6 +50,7 @@ type call struct {
 	hurried    bool // the answer is an error, for which the caller's deadline is to blame
 	sent       bool // a server can have seen some of the request
 	hedged     bool // there has been a hedge
+	theirs     bool // the deadline is the caller's
 }
 
 // errServer stands for a 5xx response where an error is wanted, errElsewhere
@@ -133,9 +133,9 @@ func (k *call) prepare() {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	k.deadline, k.late = now.Add(k.rules.timeout), ErrTimeout
+	k.deadline = now.Add(k.rules.timeout)
 	if d, ok := k.req.Context().Deadline(); ok && d.Before(k.deadline) {
-		k.deadline, k.late = d, context.DeadlineExceeded
+		k.deadline, k.theirs = d, true
 	}
 	k.describe()
 }
@@ -145,7 +145,7 @@ func (k *call) prepareBody() error {
 	ctx := k.ctx
 	if k.req.Body != nil && k.req.GetBody == nil {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, k.deadline, k.late)
+		ctx, cancel = context.WithDeadlineCause(ctx, k.deadline, k.late())
 		defer cancel()
 	}
 	return k.body.init(ctx, &k.rules.retry)
@@ -397,7 +397,7 @@ func (k *call) gone() error {
 	if err := gone(k.req.Context()); err != nil {
 		return err
 	}
-	if k.last != nil && !errors.Is(k.late, ErrTimeout) && k.last.over() {
+	if k.theirs && k.last != nil && k.last.over() {
 		return context.DeadlineExceeded
 	}
 	return nil
@@ -437,6 +437,14 @@ func (k *call) pick() (*balance.Endpoint, error) {
 	return k.svc.balancer.PickFor(&k.want)
 }
 
+// late returns what ends the call at its deadline.
+func (k *call) late() error {
+	if k.theirs {
+		return context.DeadlineExceeded
+	}
+	return ErrTimeout
+}
+
 func (k *call) attemptDeadline(now time.Time) time.Time {
 	d := now.Add(k.rules.attempt)
 	if k.deadline.Before(d) {
@@ -469,7 +477,7 @@ func (k *call) fail(err error, o Outcome) error {
 	}
 	e := &Error{Service: k.svc.name, Attempts: k.n, Sent: k.sent, Err: err}
 	if k.last != nil {
-		e.Instance = k.last.instance.ID
+		e.Instance = k.last.info.Instance.ID
 	}
 	k.end(k.observedAt(), e, o)
 	return e

@@ -96,19 +96,22 @@ func (k *call) race(first *attempt, late retry.Delays) *attempt {
 	}
 }
 
+// crash is what became of an attempt whose goroutine did not come to its end.
+type crash struct{ value any } // of the panic, if it was one
+
 // start sends a's request.
 func (r *race) start(i int, a *attempt, out *http.Request) {
 	r.running[i] = a
 	go func() {
-		a.crashed = true
+		a.crash = &crash{}
 		defer func() {
-			if a.crashed {
-				a.crash = recover()
+			if a.crash != nil {
+				a.crash.value = recover()
 			}
 			r.done <- a
 		}()
 		a.roundTrip(out)
-		a.crashed = false
+		a.crash = nil
 	}()
 }
 
@@ -116,10 +119,10 @@ func (r *race) start(i int, a *attempt, out *http.Request) {
 // race.
 func (r *race) arrived(a *attempt) *attempt {
 	r.ended(a)
-	if a.crashed {
+	if a.crash != nil {
 		r.call.last = a
-		if a.crash != nil {
-			panic(a.crash) // where the caller can see it
+		if v := a.crash.value; v != nil {
+			panic(v) // where the caller can see it
 		}
 		a.err = errors.New("transport: the round trip ended its goroutine")
 	}

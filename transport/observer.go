@@ -86,8 +86,9 @@ type Call struct {
 // An Attempt is one try of a call as an [Observer] sees it.
 type Attempt struct {
 	// N counts from 1.
-	N        int
-	Kind     AttemptKind
+	N    int
+	Kind AttemptKind
+	// Instance is where it goes. It is shared and must not be changed.
 	Instance *discovery.Instance
 	// Pick says why it goes there; nil unless Call.Explain was set.
 	Pick *balance.Explanation

@@ -57,6 +57,11 @@ type hotLine struct {
 // Tags and Meta.
 func (e *Endpoint) Instance() discovery.Instance { return *e.instance.Load() }
 
+// Current is [Endpoint.Instance] without the copy: nothing of what it points to
+// may be changed. It does not change itself either; when discovery says
+// something else Current returns another one.
+func (e *Endpoint) Current() *discovery.Instance { return e.instance.Load() }
+
 // ID returns the instance's ID.
 func (e *Endpoint) ID() string { return e.instance.Load().ID }
 
