@@ -17,13 +17,12 @@ const slowSender = 10 * time.Millisecond
 // place is a request's place among those that are worked on. It is safe for
 // concurrent use, as a handler may read and flush at once.
 type place struct {
-	limiter     *limit.Adaptive
-	criticality limit.Criticality
-	client      string // whose request it is; empty if that is nothing to go by
-	ctx         context.Context
+	limiter *limit.Adaptive
+	client  string // whose request it is; empty if that is nothing to go by
 
 	mu      sync.Mutex
 	ticket  limit.Ticket
+	class   limit.Criticality
 	held    bool // it was had, and is neither given up nor given back
 	reading bool // the body is being waited for
 	away    bool // given up until the body has come
@@ -32,9 +31,15 @@ type place struct {
 	spare   bool // it was had only because the limit shadows
 }
 
-func (p *place) acquire(ctx context.Context) error {
-	p.ctx = ctx
-	t, err := p.limiter.AcquireFrom(ctx, p.criticality, p.client)
+// acquire takes a place for a request whose ctx has not ended by now, which is the
+// present, and returns when it was had.
+func (p *place) acquire(ctx context.Context, now time.Time) (time.Time, error) {
+	t, err := p.limiter.AcquireAt(ctx, now, p.class, p.client)
+	return t.Start(), p.take(t, err)
+}
+
+// take makes t the ticket of the place, if there is no err, which it returns.
+func (p *place) take(t limit.Ticket, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ticket, p.away, p.spare = t, false, p.spare || t.Shadowed()
@@ -75,7 +80,7 @@ func (p *place) read(on bool) {
 }
 
 // comeBack takes a place again if it was given up for the body.
-func (p *place) comeBack() error {
+func (p *place) comeBack(ctx context.Context) error {
 	p.mu.Lock()
 	back := p.away && !p.stream && !p.over
 	if back {
@@ -85,16 +90,17 @@ func (p *place) comeBack() error {
 	if !back {
 		return nil
 	}
-	return p.acquire(p.ctx)
+	t, err := p.limiter.AcquireFrom(ctx, p.class, p.client)
+	return p.take(t, err)
 }
 
-// release gives the place back and reports whether it was had only because the
-// limit shadows.
-func (p *place) release(o limit.Outcome) (spare bool) {
+// release gives the place back at now and reports whether it was had only
+// because the limit shadows.
+func (p *place) release(now time.Time, o limit.Outcome) (spare bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held, p.over = false, true
-	p.ticket.Release(o)
+	p.ticket.ReleaseAt(now, o)
 	return p.spare
 }
 
@@ -104,6 +110,7 @@ func (p *place) release(o limit.Outcome) (spare bool) {
 type slowBody struct {
 	io.ReadCloser
 	place *place
+	ctx   context.Context
 }
 
 func (b slowBody) Read(p []byte) (int, error) {
@@ -113,7 +120,7 @@ func (b slowBody) Read(p []byte) (int, error) {
 	late.Stop()
 	b.place.read(false)
 	if errors.Is(err, io.EOF) {
-		if busy := b.place.comeBack(); busy != nil {
+		if busy := b.place.comeBack(b.ctx); busy != nil {
 			return n, busy
 		}
 	}

@@ -51,6 +51,12 @@ func (c *requestContext) Err() error {
 	return c.inner(true).Err() // it is time, whether the timer has run yet or not
 }
 
+// ended reports whether c has ended by now, which is the present: it spares Err
+// a look at the clock.
+func (c *requestContext) ended(now time.Time) bool {
+	return c.Context.Err() != nil || outOfTime(c, now)
+}
+
 // Value implements [context.Context].
 func (c *requestContext) Value(key any) any {
 	if _, ok := key.(requestStateKey); ok {

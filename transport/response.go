@@ -43,11 +43,11 @@ func (w *responseWriter) mark() {
 	if w.status >= 500 && x.state.noRetry.Load() {
 		h.Set(HeaderNoRetry, "1")
 	}
-	if x.server.drainCtx.Err() != nil || chunked(x.info.Request) {
+	if x.state.server.drainCtx.Err() != nil || chunked(x.info.Request) {
 		h.Set("Connection", "close")
 	}
 	if x.info.Header[HeaderAttempt] != nil {
-		h[HeaderLoad] = x.server.load.header(x.server.limiter.InFlight())
+		h[HeaderLoad] = x.state.server.load.header(x.state.server.limiter.InFlight())
 	}
 }
 
@@ -115,7 +115,7 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		w.status = http.StatusSwitchingProtocols
 		// net/http forgets the connection now: one whose handler does not end
 		// in time would outlive the server.
-		w.letsGo = context.AfterFunc(w.exchange.server.stopCtx, func() {
+		w.letsGo = context.AfterFunc(w.exchange.state.server.stopCtx, func() {
 			time.AfterFunc(lastMoment, func() { _ = conn.Close() })
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,7 @@ type requestState struct {
 	server      *Server
 	criticality limit.Criticality
 	rated       bool // the caller has said so
+	lent        bool // the handler's request has been shown to somebody
 	noRetry     atomic.Bool
 	shed        atomic.Pointer[string] // why; see MarkShed
 	place       place
@@ -89,15 +91,11 @@ func Draining(ctx context.Context) <-chan struct{} {
 // All of it is one allocation, which the handler may keep for as long as it
 // likes.
 type exchange struct {
-	server *Server
-	lent   bool // the handler's request has been shown to somebody
-	w      responseWriter
-	state  requestState
-	info   Request
-	seen   context.Context // with what the observers added
-	ctx    requestContext  // the handler's
-	req    http.Request    // the handler's
-	early  earlyBody
+	w     responseWriter
+	state requestState
+	info  Request
+	ctx   requestContext // the handler's, above which is what the observers made
+	req   http.Request   // the handler's
 }
 
 // ServeHTTP serves one request within the server's limits.
@@ -114,22 +112,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := s.newExchange()
 	defer s.giveBack(x)
 	x.w = responseWriter{ResponseWriter: w, exchange: x}
-	x.state.server, x.state.criticality = s, limit.ParseCriticality(first(r.Header, HeaderCriticality))
+	x.state.criticality = limit.ParseCriticality(first(r.Header, HeaderCriticality))
 	x.state.rated = r.Header[HeaderCriticality] != nil
-	x.state.place.limiter, x.state.place.criticality = s.limiter, x.state.criticality
+	x.state.place.limiter, x.state.place.class = s.limiter, x.state.criticality
 	if s.cfg.client != nil {
 		x.state.place.client = s.cfg.client(r)
 	}
 	x.info = Request{Request: r, Start: time.Now(), Criticality: x.state.criticality}
-	x.seen = r.Context()
+	x.ctx.Context, x.ctx.state = r.Context(), &x.state
 	s.active.Add(1)
 	defer s.active.Add(-1)
 	for _, o := range s.cfg.observers {
-		x.seen = o.StartRequest(x.seen, &x.info)
+		x.ctx.Context = o.StartRequest(x.ctx.Context, &x.info)
 	}
 	defer x.end()
 	defer x.w.letGo()
-	x.ctx.Context, x.ctx.state = x.seen, &x.state
 	defer x.ctx.end()
 	x.serve(r)
 }
@@ -154,40 +151,49 @@ func (x *exchange) serve(r *http.Request) {
 	if !x.readBody(r) {
 		return
 	}
-	x.lent = x.server.cfg.exempt != nil
-	if exempt := x.server.cfg.exempt; exempt != nil && exempt(r) {
+	x.state.lent = x.state.server.cfg.exempt != nil
+	if exempt := x.state.server.cfg.exempt; exempt != nil && exempt(r) {
 		x.call(r)
 		return
 	}
-	if err := x.state.place.acquire(ctx); err != nil {
-		x.refuse(r, err)
-		return
-	}
-	began := time.Now()
-	if outOfTime(ctx, began) {
-		x.state.place.release(limit.Ignored)
+	now := time.Now()
+	if ctx.ended(now) {
 		x.refuse(r, expired)
 		return
 	}
-	defer func() {
-		now := time.Now()
-		if x.state.place.release(x.limitOutcome(ctx, now)) {
-			x.info.Shadowed = ShadowQueue
-		}
-		x.server.load.record(now.Sub(began), x.w.status >= 500)
-	}()
+	began, err := x.state.place.acquire(ctx, now)
+	if err != nil {
+		x.refuse(r, err)
+		return
+	}
+	if outOfTime(ctx, began) {
+		x.state.place.release(began, limit.Ignored)
+		x.refuse(r, expired)
+		return
+	}
+	defer x.leave(began)
 	x.call(r)
+}
+
+// leave gives the place back that the request had since began.
+func (x *exchange) leave(began time.Time) {
+	now := time.Now()
+	x.info.Duration = now.Sub(x.info.Start)
+	if x.state.place.release(now, x.limitOutcome(now)) {
+		x.info.Shadowed = ShadowQueue
+	}
+	x.state.server.load.record(now.Sub(began), x.w.status >= 500)
 }
 
 var expired error = &limit.ShedError{Reason: limit.ReasonExpired}
 
 // limitOutcome tells the limiter whether the time taken says something about
 // the server's load.
-func (x *exchange) limitOutcome(ctx context.Context, now time.Time) limit.Outcome {
+func (x *exchange) limitOutcome(now time.Time) limit.Outcome {
 	switch {
-	case outOfTime(ctx, now):
+	case outOfTime(&x.ctx, now):
 		return limit.Dropped
-	case x.w.streaming || ctx.Err() != nil || x.w.status >= 500 || x.state.shed.Load() != nil:
+	case x.w.streaming || x.ctx.ended(now) || x.w.status >= 500 || x.state.shed.Load() != nil:
 		return limit.Ignored
 	default:
 		return limit.Succeeded
@@ -210,9 +216,9 @@ const earlyBytes = 64 << 10
 func (x *exchange) readBody(r *http.Request) bool {
 	early := r.ContentLength > 0 && r.ContentLength <= earlyBytes
 	if r.ContentLength != 0 && !early {
-		r.Body = slowBody{r.Body, &x.state.place}
+		r.Body = slowBody{r.Body, &x.state.place, &x.ctx}
 	}
-	bound := x.server.cfg.settings.BodyBytes
+	bound := x.state.server.cfg.settings.BodyBytes
 	switch {
 	case bound > 0 && r.ContentLength > bound:
 		x.w.Header().Set("Connection", "close")
@@ -235,9 +241,9 @@ func (x *exchange) readEarly(r *http.Request) bool {
 		WriteProblem(&x.w, r, Problem{Status: http.StatusBadRequest, Detail: "the body could not be read to its end"})
 		return false
 	}
-	x.early.Reset(data)
-	x.early.Closer = r.Body
-	r.Body = &x.early
+	early := &earlyBody{Closer: r.Body}
+	early.Reset(data)
+	r.Body = early
 	return true
 }
 
@@ -250,7 +256,7 @@ type earlyBody struct {
 // call runs the handler. A panic becomes a 500 if nothing was sent, else the
 // end of the connection.
 func (x *exchange) call(r *http.Request) {
-	x.lent = true
+	x.state.lent = true
 	returned := false
 	defer func() {
 		if returned {
@@ -263,7 +269,7 @@ func (x *exchange) call(r *http.Request) {
 		}
 		x.panicked(r, v)
 	}()
-	x.server.handler.ServeHTTP(&x.w, r)
+	x.state.server.handler.ServeHTTP(&x.w, r)
 	returned = true
 	if x.w.status == 0 {
 		x.unanswered(r)
@@ -300,7 +306,7 @@ func (x *exchange) panicked(r *http.Request, v any) {
 		v = "runtime.Goexit called by the handler"
 	}
 	x.info.Panic = v
-	x.server.cfg.log.ErrorContext(r.Context(), "transport: handler panicked",
+	x.state.server.cfg.log.ErrorContext(r.Context(), "transport: handler panicked",
 		"panic", fmt.Sprint(v), "method", r.Method, "route", r.Pattern, "stack", string(debug.Stack()))
 	if x.w.status != 0 {
 		x.w.aborted = true
@@ -323,11 +329,13 @@ func (x *exchange) end() {
 	if f := x.req.MultipartForm; f != nil {
 		x.info.MultipartForm = f
 	}
-	if len(x.server.cfg.observers) == 0 {
+	if len(x.state.server.cfg.observers) == 0 {
 		return
 	}
 	x.info.Route = x.req.Pattern
-	x.info.Duration = time.Since(x.info.Start)
+	if x.info.Duration == 0 { // it had no place
+		x.info.Duration = time.Since(x.info.Start)
+	}
 	x.info.Bytes = x.w.bytes
 	x.info.Status = x.w.status
 	if why := x.state.shed.Load(); why != nil {
@@ -342,7 +350,7 @@ func (x *exchange) end() {
 	default:
 		x.info.Status = http.StatusOK // net/http sends it for a handler that writes nothing
 	}
-	for i := range x.server.cfg.observers {
-		x.server.cfg.observers[len(x.server.cfg.observers)-1-i].EndRequest(x.seen, &x.info)
+	for _, o := range slices.Backward(x.state.server.cfg.observers) {
+		o.EndRequest(x.ctx.Context, &x.info)
 	}
 }

@@ -12,7 +12,6 @@ import (
 // the timer of its context has run: then the context has a deadline that has
 // passed, and no error.
 func TestOutOfTimeWithoutTheTimer(t *testing.T) {
-	x := &exchange{}
 	for name, tc := range map[string]struct {
 		left time.Duration
 		want limit.Outcome
@@ -21,8 +20,10 @@ func TestOutOfTimeWithoutTheTimer(t *testing.T) {
 		"ahead":  {time.Hour, limit.Succeeded},
 	} {
 		now := time.Now()
-		ctx := &attemptContext{Context: context.Background(), deadline: now.Add(tc.left)}
-		if got := x.limitOutcome(ctx, now); got != tc.want {
+		var x exchange
+		x.ctx.Context = context.Background()
+		x.ctx.bound(now.Add(tc.left))
+		if got := x.limitOutcome(now); got != tc.want {
 			t.Errorf("%s: outcome %v, want %v", name, got, tc.want)
 		}
 	}

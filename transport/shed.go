@@ -42,14 +42,14 @@ func (s *Server) newExchange() *exchange {
 	if !ok {
 		x = new(exchange)
 	}
-	x.server = s
+	x.state.server = s
 	return x
 }
 
 // giveBack lets x be used again if it ends with its request: what was lent to a
 // handler does not.
 func (s *Server) giveBack(x *exchange) {
-	if !x.lent {
+	if !x.state.lent {
 		*x = exchange{}
 		s.refused.Put(x)
 	}

@@ -68,6 +68,9 @@ type Ticket struct {
 // full, and was let through only because of [Settings.Shadow].
 func (t *Ticket) Shadowed() bool { return t.spare }
 
+// Start returns when the place was had.
+func (t *Ticket) Start() time.Time { return t.start }
+
 // Acquire takes a place for a request of criticality c, waiting in the queue
 // for a short time if there is none. Waiting requests are served by
 // criticality; among equals the first come first, but the last come first once
@@ -95,7 +98,13 @@ func (a *Adaptive) AcquireFrom(ctx context.Context, c Criticality, client string
 	if err := ctx.Err(); err != nil {
 		return Ticket{}, ended(err)
 	}
-	t, w, refused := a.enter(c, client, nil)
+	return a.AcquireAt(ctx, time.Now(), c, client)
+}
+
+// AcquireAt is AcquireFrom for those who have just read the clock and seen that
+// ctx has not ended: now is the present.
+func (a *Adaptive) AcquireAt(ctx context.Context, now time.Time, c Criticality, client string) (Ticket, error) {
+	t, w, refused := a.enter(now, c, client, nil)
 	switch {
 	case refused != nil:
 		return Ticket{}, refused
@@ -107,8 +116,8 @@ func (a *Adaptive) AcquireFrom(ctx context.Context, c Criticality, client string
 
 // enter takes a place, queues the request, or says why not. told is as in
 // [Adaptive.Enter]; without it the waiter gets a channel.
-func (a *Adaptive) enter(c Criticality, client string, told func(Ticket, error)) (Ticket, *Waiter, *ShedError) {
-	key, now := a.key(c, client), time.Now()
+func (a *Adaptive) enter(now time.Time, c Criticality, client string, told func(Ticket, error)) (Ticket, *Waiter, *ShedError) {
+	key := a.key(c, client)
 	a.mu.Lock()
 	if a.inflight < a.ctl.limit() {
 		a.inflight++
@@ -204,13 +213,16 @@ func (a *Adaptive) leave(w *Waiter, reason *ShedError) *ShedError {
 
 // Release gives the place back and tells what became of the request. Only the
 // first call of a ticket does anything, and on the zero Ticket none does.
-func (t *Ticket) Release(o Outcome) {
+func (t *Ticket) Release(o Outcome) { t.ReleaseAt(time.Now(), o) }
+
+// ReleaseAt is Release for those who have just read the clock: now is the
+// present.
+func (t *Ticket) ReleaseAt(now time.Time, o Outcome) {
 	a := t.limiter
 	if a == nil {
 		return
 	}
 	t.limiter = nil
-	now := time.Now()
 	a.mu.Lock()
 	if t.stream {
 		a.streams--

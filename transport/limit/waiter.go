@@ -32,7 +32,7 @@ func (a *Adaptive) Enter(c Criticality, told func(Ticket, error)) (Ticket, *Wait
 // EnterFrom is Enter for a request of the named client, as in
 // [Adaptive.AcquireFrom].
 func (a *Adaptive) EnterFrom(c Criticality, client string, told func(Ticket, error)) (Ticket, *Waiter, error) {
-	t, w, refused := a.enter(c, client, told)
+	t, w, refused := a.enter(time.Now(), c, client, told)
 	if refused != nil {
 		return Ticket{}, nil, refused
 	}
