@@ -115,7 +115,7 @@ func runTail(ctx context.Context, r bench.Run) ([]bench.Row, error) {
 	var rows []bench.Row
 	for _, every := range []time.Duration{0, swap} {
 		for _, policy := range policies {
-			t := &tail{policy: policy, seed: r.Seed, length: length, swap: every, tell: r.Tell}
+			t := &tail{policy: policy, seed: r.Seed, length: length, timeout: tailTimeout, swap: every, tell: r.Tell}
 			row, err := t.run(ctx)
 			if err != nil {
 				return nil, err
@@ -131,11 +131,12 @@ func runTail(ctx context.Context, r bench.Run) ([]bench.Row, error) {
 
 // tail is the measurement of one policy.
 type tail struct {
-	policy string
-	seed   uint64
-	length time.Duration
-	swap   time.Duration // how often the slow and the failing one change places; 0 is never
-	tell   func(format string, args ...any)
+	policy  string
+	seed    uint64
+	length  time.Duration
+	timeout time.Duration // of a call
+	swap    time.Duration // how often the slow and the failing one change places; 0 is never
+	tell    func(format string, args ...any)
 
 	replicas []*tailReplica
 	client   http.RoundTripper
@@ -205,7 +206,7 @@ func (t *tail) connect() (end func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := transport.NewClient(registry, transport.WithPolicy(client(t.policy, tailTimeout)))
+	c, err := transport.NewClient(registry, transport.WithPolicy(client(t.policy, t.timeout)))
 	if err != nil {
 		return nil, errors.Join(err, registry.Close())
 	}
@@ -256,11 +257,11 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 
 // call makes call n, which is meant to begin at at.
 func (t *tail) call(ctx context.Context, n int, at time.Duration) {
-	ctx, cancel := context.WithDeadline(ctx, t.start.Add(at+tailTimeout))
+	ctx, cancel := context.WithDeadline(ctx, t.start.Add(at+t.timeout))
 	defer cancel()
 	status, err := t.exchange(ctx, n)
 	c := report.Call{
-		Service: tailService, N: n, Start: at, End: time.Since(t.start), Deadline: at + tailTimeout,
+		Service: tailService, N: n, Start: at, End: time.Since(t.start), Deadline: at + t.timeout,
 		Status: status, OK: err == nil && status == http.StatusOK,
 	}
 	if c.OK && c.End-c.Start <= 20*time.Millisecond {

@@ -14,7 +14,7 @@ import (
 func TestTail(t *testing.T) {
 	leaktest.Check(t)
 	for _, policy := range Tail().Policies {
-		run := tail{policy: policy, seed: 1, length: time.Second, tell: func(string, ...any) {}}
+		run := tail{policy: policy, seed: 1, length: time.Second, timeout: time.Minute, tell: func(string, ...any) {}}
 		row, err := run.run(t.Context())
 		if err != nil {
 			t.Fatalf("%s: %v", policy, err)
@@ -88,7 +88,7 @@ func TestTailInterrupted(t *testing.T) {
 	leaktest.Check(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	run := tail{policy: whole, seed: 1, length: time.Hour, tell: func(string, ...any) {}}
+	run := tail{policy: whole, seed: 1, length: time.Hour, timeout: time.Minute, tell: func(string, ...any) {}}
 	if _, err := run.run(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
