@@ -20,7 +20,7 @@ var errOvertaken = errors.New("another attempt was faster")
 
 // calmDown stops hedging for d.
 func (s *service) calmDown(d time.Duration) {
-	until := time.Now().Add(d).UnixNano()
+	until := int64(time.Since(s.made) + d)
 	for {
 		old := s.calm.Load()
 		if old >= until || s.calm.CompareAndSwap(old, until) {
@@ -31,7 +31,7 @@ func (s *service) calmDown(d time.Duration) {
 
 // throttled reports whether the service has enough to do, or is not well.
 func (s *service) throttled() bool {
-	return s.budget.Throttled() || s.holdsBack() || time.Now().UnixNano() < s.calm.Load()
+	return s.budget.Throttled() || s.holdsBack() || int64(time.Since(s.made)) < s.calm.Load()
 }
 
 // holdsBack reports whether calls are being refused by what guards the service:

@@ -39,7 +39,7 @@ type rates struct {
 
 // loadMeter measures rates, at most once a second.
 type loadMeter struct {
-	next   atomic.Int64 // when to measure again, Unix nanoseconds
+	next   atomic.Pointer[time.Time] // when to measure again; nil before the first time
 	latest atomic.Pointer[rates]
 
 	mu               sync.Mutex
@@ -51,8 +51,11 @@ type loadMeter struct {
 // rates returns the latest ones.
 func (l *loadReport) rates(now time.Time) rates {
 	m := &l.meter
-	if due := m.next.Load(); now.UnixNano() >= due && m.next.CompareAndSwap(due, now.Add(time.Second).UnixNano()) {
-		l.measure(now)
+	if due := m.next.Load(); due == nil || !now.Before(*due) {
+		next := now.Add(time.Second)
+		if m.next.CompareAndSwap(due, &next) {
+			l.measure(now)
+		}
 	}
 	if r := m.latest.Load(); r != nil {
 		return *r

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/discovery"
@@ -36,7 +37,8 @@ type service struct {
 	rand     rand.Source                // of backoffs and ages; breaker and balancer have their own
 	conns    connSet
 	prober   prober
-	calm     atomic.Int64 // Unix nanoseconds until which nothing is hedged: a server was busy
+	made     time.Time
+	calm     atomic.Int64 // nanoseconds since made until which nothing is hedged: a server was busy
 	shadows  shadows
 	rescues  atomic.Int64 // fallbacks under way
 	lastGood lastGood
@@ -61,7 +63,7 @@ func newService(c *Client, key serviceKey) (*service, error) {
 	s := &service{
 		client: c, name: key.host, host: key.host, tls: key.tls,
 		rand: c.randFor(key, "transport"), hashKey: c.cfg.hashKeys[key.host],
-		ready: make(chan struct{}), done: make(chan struct{}),
+		ready: make(chan struct{}), done: make(chan struct{}), made: time.Now(),
 	}
 	outside := external(key.host)
 	if !outside {

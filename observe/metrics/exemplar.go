@@ -19,11 +19,12 @@ const exemplarInterval = time.Second
 // sampled: what is rare is always shown.
 type durations struct {
 	prometheus.Observer
-	due []atomic.Int64 // by bucket, when the next exemplar may come: Unix nanoseconds
+	made time.Time
+	due  []atomic.Int64 // by bucket, when the next exemplar may come: nanoseconds since made
 }
 
 func newDurations(o prometheus.Observer) *durations {
-	return &durations{o, make([]atomic.Int64, len(buckets)+1)}
+	return &durations{o, time.Now(), make([]atomic.Int64, len(buckets)+1)}
 }
 
 // observe records d, with the trace id of ctx if its span is sampled and an
@@ -44,9 +45,9 @@ func (s *durations) observe(ctx context.Context, d time.Duration) {
 // caller is then told.
 func (s *durations) isDue(v float64) bool {
 	bucket, _ := slices.BinarySearch(buckets, v)
-	due, now := &s.due[bucket], time.Now()
+	due, now := &s.due[bucket], time.Since(s.made)
 	at := due.Load()
-	return now.UnixNano() >= at && due.CompareAndSwap(at, now.Add(exemplarInterval).UnixNano())
+	return int64(now) >= at && due.CompareAndSwap(at, int64(now+exemplarInterval))
 }
 
 func seconds(d time.Duration) float64 { return max(d, 0).Seconds() }

@@ -21,7 +21,11 @@ const (
 // attempt with less time than that cannot finish, as far as anybody can tell,
 // and only costs. It is safe for concurrent use, and the zero Floor knows
 // nothing yet.
+//
+// The times that it is given are compared by their monotonic reading, if they
+// have one: a step of the wall clock changes nothing.
 type Floor struct {
+	start atomic.Pointer[time.Time]  // of span 0: when the first answer came; nil before
 	spans [2]atomic.Pointer[floorOf] // by the parity of their numbers
 }
 
@@ -34,6 +38,9 @@ type floorOf struct {
 
 // Record tells that an answer came now, after it had been waited for so long.
 func (f *Floor) Record(now time.Time, took time.Duration) {
+	if f.start.Load() == nil {
+		f.begin(now)
+	}
 	s := f.span(now)
 	for least := s.least.Load(); int64(took) < least && !s.least.CompareAndSwap(least, int64(took)); {
 		least = s.least.Load()
@@ -43,9 +50,12 @@ func (f *Floor) Record(now time.Time, took time.Duration) {
 	}
 }
 
+// begin makes now the start, unless somebody else was quicker.
+func (f *Floor) begin(now time.Time) { f.start.CompareAndSwap(nil, &now) }
+
 // span returns that of now, begun if it is the first time.
 func (f *Floor) span(now time.Time) *floorOf {
-	n := spanNumber(now)
+	n := f.number(now)
 	place := &f.spans[n&1]
 	s := place.Load()
 	if s != nil && s.number == n {
@@ -63,7 +73,7 @@ func (f *Floor) span(now time.Time) *floorOf {
 // sense: the least that an answer has taken within the last 10 to 20 s, if there
 // were 20 or more, and [MinAttempt] otherwise or if that is longer.
 func (f *Floor) Needed(now time.Time) time.Duration {
-	n := spanNumber(now)
+	n := f.number(now)
 	seen, least := int32(0), int64(math.MaxInt64)
 	for i := range f.spans {
 		if s := f.spans[i].Load(); s != nil && (s.number == n || s.number == n-1) {
@@ -77,4 +87,11 @@ func (f *Floor) Needed(now time.Time) time.Duration {
 	return max(MinAttempt, time.Duration(least))
 }
 
-func spanNumber(now time.Time) int64 { return now.UnixNano() / int64(floorSpan) }
+// number returns that of the span of now.
+func (f *Floor) number(now time.Time) int64 {
+	start := f.start.Load()
+	if start == nil {
+		return 0
+	}
+	return int64(now.Sub(*start) / floorSpan)
+}

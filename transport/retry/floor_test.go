@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gabion-go/gabion/internal/clocktest"
 	"github.com/gabion-go/gabion/transport/retry"
 )
 
@@ -70,4 +71,22 @@ func BenchmarkFloor(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Nothing is forgotten, nor remembered for longer, when the wall clock steps.
+func TestFloorWhenTheClockSteps(t *testing.T) {
+	for _, step := range []int{-3600, 3600} {
+		var f retry.Floor
+		now := time.Now()
+		for range 20 {
+			f.Record(now, 300*time.Millisecond)
+		}
+		soon, later := now.Add(time.Second), now.Add(20*time.Second)
+		if got := f.Needed(clocktest.Step(soon, step)); got != 300*time.Millisecond {
+			t.Errorf("a second and a step of %d s later it needs %v, want 300ms", step, got)
+		}
+		if got := f.Needed(clocktest.Step(later, step)); got != retry.MinAttempt {
+			t.Errorf("20 s and a step of %d s later it needs %v, want %v", step, got, retry.MinAttempt)
+		}
+	}
 }

@@ -21,6 +21,7 @@ import (
 // allocate nothing.
 type Hedger struct {
 	settings atomic.Pointer[Hedge]
+	made     time.Time
 	times    sketch
 	first    atomic.Int64 // nanoseconds; 0 while nothing is hedged
 	second   atomic.Int64
@@ -52,7 +53,7 @@ const (
 // NewHedger returns a Hedger that has measured nothing. The error joins
 // everything that is wrong with h.
 func NewHedger(h Hedge) (*Hedger, error) {
-	g := &Hedger{}
+	g := &Hedger{made: time.Now()}
 	return g, g.Update(h)
 }
 
@@ -85,7 +86,7 @@ func (g *Hedger) Began() {
 // late, and so on.
 func (g *Hedger) Record(took time.Duration) {
 	least := uint64(g.settings.Load().Samples)
-	g.times.add(time.Now(), took, least)
+	g.times.add(time.Since(g.made), took, least)
 	if n := g.records.Add(1); n%hedgeEvery == 0 || g.first.Load() == 0 && g.times.count() >= least {
 		g.compute()
 	}
@@ -137,7 +138,7 @@ type sketch struct {
 }
 
 type sketchSpan struct {
-	began   atomic.Int64 // Unix nanoseconds; 0 before the first
+	began   atomic.Int64 // nanoseconds since the hedger was made, from 1; 0 before the first
 	n       atomic.Uint64
 	buckets [sketchBuckets]atomic.Uint32
 }
@@ -153,11 +154,12 @@ const (
 	sketchBuckets           = (sketchMost - sketchLeast) * sketchSub
 )
 
-// add counts d. A span ends when it is old enough and has least in it.
-func (s *sketch) add(now time.Time, d time.Duration, least uint64) {
+// add counts d, at now since the hedger was made. A span ends when it is old
+// enough and has least in it.
+func (s *sketch) add(now, d time.Duration, least uint64) {
 	i := s.current.Load()
 	span := &s.spans[i]
-	ns := now.UnixNano()
+	ns := max(int64(now), 1)
 	if began := span.began.Load(); began == 0 {
 		span.began.CompareAndSwap(0, ns)
 	} else if ns-began >= int64(sketchFor) && span.n.Load() >= least && s.turning.CompareAndSwap(false, true) {
