@@ -535,6 +535,7 @@ var timedActs = map[string]func(*stage){
 	},
 	"write deadline": func(s *stage) {
 		failed := make(chan struct{})
+		start := time.Now()
 		s.serve(func(w http.ResponseWriter, _ *http.Request) {
 			s.say("%v", http.NewResponseController(w).SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
 			for {
@@ -547,6 +548,7 @@ var timedActs = map[string]func(*stage){
 		})
 		resp := s.send(s.request(s.t.Context(), "GET", nil))
 		<-failed
+		s.say("after %v", time.Since(start))
 		_ = resp.Body.Close()
 	},
 }
