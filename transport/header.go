@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/gabion-go/gabion/transport/limit"
@@ -64,11 +63,8 @@ func first(h http.Header, name string) string {
 
 // parseMillis reads a decimal number of milliseconds of at most ten digits.
 func parseMillis(s string) (time.Duration, bool) {
-	if len(s) > 10 || !digits(s) {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
+	n, ok := number(s, 10)
+	if !ok {
 		return 0, false
 	}
 	return min(time.Duration(n)*time.Millisecond, maxTimeout), true
@@ -76,12 +72,12 @@ func parseMillis(s string) (time.Duration, bool) {
 
 // parseGRPCTimeout reads gRPC's form: up to eight digits and a unit.
 func parseGRPCTimeout(s string) (time.Duration, bool) {
-	if len(s) < 2 || len(s) > 9 || !digits(s[:len(s)-1]) {
+	if s == "" {
 		return 0, false
 	}
 	unit := grpcUnit(s[len(s)-1])
-	n, err := strconv.ParseInt(s[:len(s)-1], 10, 64)
-	if err != nil || unit == 0 {
+	n, ok := number(s[:len(s)-1], 8)
+	if !ok || unit == 0 {
 		return 0, false
 	}
 	if time.Duration(n) > maxTimeout/unit {
@@ -110,13 +106,19 @@ func grpcUnit(c byte) time.Duration {
 	}
 }
 
-func digits(s string) bool {
+// number reads a decimal number of at most so many digits, of which 18 always fit,
+// and nothing else.
+func number(s string, most int) (n int64, ok bool) {
+	if s == "" || len(s) > most {
+		return 0, false
+	}
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {
-			return false
+			return 0, false
 		}
+		n = 10*n + int64(c-'0')
 	}
-	return s != ""
+	return n, true
 }
 
 // criticalityKey is the context key of a call's criticality.

@@ -35,7 +35,10 @@ type place struct {
 // present, and returns when it was had.
 func (p *place) acquire(ctx context.Context, now time.Time) (time.Time, error) {
 	t, err := p.limiter.AcquireAt(ctx, now, p.class, p.client)
-	return t.Start(), p.take(t, err)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return t.Start(), p.take(t, nil)
 }
 
 // take makes t the ticket of the place, if there is no err, which it returns.

@@ -70,6 +70,15 @@ type requestState struct {
 	body        io.ReadCloser // without the server's bound on its size
 }
 
+// rate notes how much the request matters, and whether its caller has said so.
+func (s *requestState) rate(h http.Header) {
+	said := h[HeaderCriticality]
+	s.criticality, s.rated = limit.Critical, said != nil
+	if len(said) > 0 {
+		s.criticality = limit.ParseCriticality(said[0])
+	}
+}
+
 type requestStateKey struct{}
 
 func requestStateOf(ctx context.Context) *requestState {
@@ -112,8 +121,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := s.newExchange()
 	defer s.giveBack(x)
 	x.w = responseWriter{ResponseWriter: w, exchange: x}
-	x.state.criticality = limit.ParseCriticality(first(r.Header, HeaderCriticality))
-	x.state.rated = r.Header[HeaderCriticality] != nil
+	x.state.rate(r.Header)
 	x.state.place.limiter, x.state.place.class = s.limiter, x.state.criticality
 	if s.cfg.client != nil {
 		x.state.place.client = s.cfg.client(r)
