@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"math"
 	"net/http"
 )
 
@@ -41,7 +42,8 @@ func (p Problem) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a problem that somebody else wrote. Standard members of
-// the wrong type are ignored, as RFC 9457 asks.
+// the wrong type are ignored, as RFC 9457 asks, and so is a status that is none
+// from 100 to 599: to answer with it would be a panic.
 func (p *Problem) UnmarshalJSON(data []byte) error {
 	var m map[string]any
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -51,7 +53,7 @@ func (p *Problem) UnmarshalJSON(data []byte) error {
 	p.Type, _ = m["type"].(string)
 	p.Title, _ = m["title"].(string)
 	p.Detail, _ = m["detail"].(string)
-	if n, ok := m["status"].(float64); ok {
+	if n, ok := m["status"].(float64); ok && n >= 100 && n <= 599 && n == math.Trunc(n) {
 		p.Status = int(n)
 	}
 	for _, name := range []string{"type", "title", "detail", "status"} {
