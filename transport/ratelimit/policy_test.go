@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -71,4 +72,47 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: New accepts it", name)
 		}
 	}
+}
+
+// Whatever JSON says, the policy survives being written, and it is refused or
+// grants no more than Burst at once.
+func FuzzPolicy(f *testing.F) {
+	f.Add([]byte(`{"name":"orders","requests":100,"window":"1m0s","burst":20,"per":"all","keys":5000}`))
+	f.Add([]byte(`{"requests":1000000}`))
+	f.Add([]byte(`{"requests":1,"window":"8784h","burst":1}`))
+	f.Add([]byte(`{"requests":9223372036854775807,"burst":9223372036854775807,"keys":-1}`))
+	f.Add([]byte(`{"name":"\n\"é","window":"1.5s","per":"nobody"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var p, back ratelimit.Policy
+		if json.Unmarshal(data, &p) != nil {
+			return
+		}
+		out, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(out, &back); err != nil || back != p {
+			t.Fatalf("%+v written as %s reads as %+v, %v", p, out, back, err)
+		}
+		if p.Validate() != nil {
+			if l, err := ratelimit.New(p); err == nil {
+				t.Fatalf("%+v is not valid, but makes %+v", p, l.Policy())
+			}
+			return
+		}
+		p.Keys = 1 // many are nothing but much memory
+		l, err := ratelimit.New(p)
+		if err != nil {
+			t.Fatalf("valid, but: %v", err)
+		}
+		burst := l.Policy().Burst
+		if d := l.Take("a", burst); !d.Allowed || d.Remaining < 0 || d.Remaining > burst {
+			t.Errorf("%+v: of %d granted at once: %+v", p, burst, d)
+		}
+		if burst < math.MaxInt {
+			if d := l.Take("a", burst+1); d.Allowed || d.RetryAfter < 0 {
+				t.Errorf("%+v: more than %d granted at once: %+v", p, burst, d)
+			}
+		}
+	})
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/slogtest"
@@ -187,5 +189,36 @@ func TestLogHandlerKeepsTheRules(t *testing.T) {
 			t.Errorf("the id is not at the top level of %s", b.Bytes())
 		}
 		return m
+	})
+}
+
+// Whatever a caller sends for an id, what goes on from here is valid, harmless in
+// JSON and in headers, and the caller's own exactly if that was valid.
+func FuzzValid(f *testing.F) {
+	f.Add("4bf92f35-77b3.4da6_a3ce~929d+0e/0e=47:36@a")
+	f.Add("")
+	f.Add(strings.Repeat("a", requestid.MaxBytes+1))
+	f.Add("a b")
+	f.Add("a\r\nSet-Cookie: b=c")
+	f.Add("\u0130\xff\"")
+	harmless := regexp.MustCompile(fmt.Sprintf(`\A[0-9A-Za-z._~+/=:@-]{1,%d}\z`, requestid.MaxBytes))
+	f.Fuzz(func(t *testing.T, id string) {
+		valid := requestid.Valid(id)
+		if valid != harmless.MatchString(id) {
+			t.Fatalf("%q is valid: %v", id, valid)
+		}
+		if b, err := json.Marshal(id); valid && (err != nil || string(b) != `"`+id+`"`) {
+			t.Errorf("%q is written as %s, %v", id, b, err)
+		}
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = "127.0.0.1:1"
+		r.Header[requestid.Header] = []string{id}
+		var inside string
+		requestid.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			inside = requestid.FromContext(r.Context())
+		}), requestid.Settings{}).ServeHTTP(w, r)
+		if out := w.Header().Get(requestid.Header); out != inside || !harmless.MatchString(out) || (out == id) != valid {
+			t.Errorf("%q becomes %q inside and %q outside", id, inside, out)
+		}
 	})
 }
