@@ -18,7 +18,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/discovery/static"
 	"github.com/gabion-go/gabion/internal/memnet"
@@ -27,7 +26,6 @@ import (
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/instrument"
-	"github.com/gabion-go/gabion/transport/retry"
 )
 
 // counter counts spans that start and end.
@@ -294,23 +292,4 @@ func (b bench) scrape() string {
 	w := httptest.NewRecorder()
 	metrics.Handler(b.reg).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return w.Body.String()
-}
-
-// What limits in the shadow would have refused is counted, on both sides.
-func TestShadowedLimitsAreCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := transport.Policy{
-			Retry: retry.Policy{Attempts: 1}, Breaker: breaker.Settings{Consecutive: 1, OpenFor: time.Hour, MaxOpenFor: time.Hour, Shadow: true},
-			Balance: balance.Policy{Ejection: balance.Ejection{Shadow: true, Consecutive: 1}},
-		}
-		b := start(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
-			transport.WithServicePolicy("pricing", p))
-		for range 3 {
-			b.get(t, t.Context(), "/v1/x")
-		}
-		want := `gabion_shadow_rejected_total{reason="breaker",service="pricing",side="client"} 2`
-		if text := b.scrape(); !strings.Contains(text, want) || strings.Contains(text, `gabion_limit_rejected_total{`) {
-			t.Errorf("want %s and nothing refused:\n%s", want, text)
-		}
-	})
 }
