@@ -79,7 +79,8 @@ type Call struct {
 	// Shadowed are the limits that would have refused the call and did not,
 	// because their settings only shadow: see [ShadowLimit]. Each is there once.
 	Shadowed []ShadowLimit
-	// BudgetExhausted reports that a retry was due but not paid for.
+	// BudgetExhausted reports that a retry was due but not paid for. Hedges that
+	// were not made do not count.
 	BudgetExhausted bool
 }
 

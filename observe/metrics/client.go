@@ -251,7 +251,9 @@ func (c *Client) Attempt(o Outcome, k Kind) {
 	c.attempts.get(attemptKey{min(o, Timeout+1), min(k, Hedge+1)}).Inc()
 }
 
-// BudgetExhausted counts a retry or hedge that the budget did not allow.
+// BudgetExhausted counts a call whose retry was due and not in the budget. Hedges
+// do not count: they stop while half of the budget is left, and their share is
+// meant to be used up.
 func (c *Client) BudgetExhausted() { c.exhausted.get(struct{}{}).Inc() }
 
 // Shadow counts a shadow of a call.

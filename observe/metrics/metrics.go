@@ -148,7 +148,7 @@ func newMetrics(c config) *Metrics {
 			"Attempts of calls to a service, by how they ended and why they were made.",
 			"service", "outcome", "kind"),
 		budgetExhausted: counter("gabion_client_retry_budget_exhausted_total",
-			"Retries and hedges not made because the retry budget was empty.", "service"),
+			"Calls whose retry was due and not made, because the retry budget was empty.", "service"),
 		shadows: counter("gabion_client_shadows_total",
 			"Requests sent a second time, to another version, by how its answer compares with the one that counts.",
 			"service", "result"),
