@@ -78,16 +78,36 @@ func (l *local) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.resp, nil
 }
 
+// localContext is the context of a handler that is called in process. It ends
+// with the caller's and has its values, but for what goes by request: a handler
+// has a state of its own, whoever called it, and what that one wanted of its
+// calls holds here as far as the header says so.
+type localContext struct {
+	context.Context
+	state *requestState
+}
+
+// Value implements [context.Context].
+func (c localContext) Value(key any) any {
+	switch key.(type) {
+	case requestStateKey:
+		return c.state
+	case criticalityKey, sharedKey:
+		return nil
+	}
+	return c.Context.Value(key)
+}
+
 // incoming returns the request as the handler sees it. A handler that is called
 // from another's must not find that one's request in its context, but may ask
 // whether its server drains.
 func (w *localWriter) incoming(ctx context.Context) *http.Request {
 	if s := requestStateOf(ctx); s != nil {
 		w.state.server = s.server
-		w.state.criticality = limit.ParseCriticality(w.req.Header.Get(HeaderCriticality))
-		w.state.rated = w.req.Header[HeaderCriticality] != nil
-		ctx = context.WithValue(ctx, requestStateKey{}, &w.state)
 	}
+	w.state.criticality = limit.ParseCriticality(first(w.req.Header, HeaderCriticality))
+	w.state.rated = w.req.Header[HeaderCriticality] != nil
+	ctx = localContext{ctx, &w.state}
 	in := w.req.Clone(ctx)
 	in.RequestURI = w.req.URL.RequestURI()
 	in.RemoteAddr = localAddr

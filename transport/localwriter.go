@@ -160,6 +160,9 @@ func (w *localWriter) WriteHeader(status int) {
 		return
 	}
 	w.status, w.sent = status, w.head.Clone()
+	if status >= 500 && w.state.noRetry.Load() {
+		w.sent.Set(HeaderNoRetry, "1")
+	}
 	if v := w.sent.Get("Content-Length"); v != "" {
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil || n < 0 {
@@ -246,9 +249,6 @@ func (w *localWriter) commit(p []byte) {
 		if _, ok := cutTrailer(name); ok {
 			delete(h, name)
 		}
-	}
-	if w.status >= 500 && w.state.noRetry.Load() {
-		h.Set(HeaderNoRetry, "1")
 	}
 	close(w.header)
 }

@@ -60,7 +60,7 @@ const StatusClientClosed = 499
 
 // requestState is what a request's context carries through the handler.
 type requestState struct {
-	server      *Server
+	server      *Server // nil for a call in process outside all servers
 	criticality limit.Criticality
 	rated       bool // the caller has said so
 	lent        bool // the handler's request has been shown to somebody
@@ -88,9 +88,10 @@ func requestStateOf(ctx context.Context) *requestState {
 
 // Draining returns a channel that is closed when the server of this request
 // has begun to drain: handlers that stream should then end their stream. It
-// returns nil, which blocks for ever, when ctx is not that of a request.
+// returns nil, which blocks for ever, when ctx is not that of a request, or no
+// server has it, as that of a call in process by a caller that serves nobody.
 func Draining(ctx context.Context) <-chan struct{} {
-	if s := requestStateOf(ctx); s != nil {
+	if s := requestStateOf(ctx); s != nil && s.server != nil {
 		return s.server.drainCtx.Done()
 	}
 	return nil
