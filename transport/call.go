@@ -331,11 +331,13 @@ func (k *call) giveUp(a *attempt) {
 // made, if that becomes an error: callers above need not retry, nor blame the
 // server for it. An open circuit says so as well, because it is what retries
 // have come to.
-func (k *call) noRetryAbove() {
-	if r := requestStateOf(k.ctx); r != nil {
+func (k *call) noRetryAbove() { noRetryAbove(k.ctx) }
+
+func noRetryAbove(ctx context.Context) {
+	if r := requestStateOf(ctx); r != nil {
 		r.noRetry.Store(true)
 	}
-	if shared, ok := k.ctx.Value(sharedKey{}).(*atomic.Bool); ok {
+	if shared, ok := ctx.Value(sharedKey{}).(*atomic.Bool); ok {
 		shared.Store(true)
 	}
 }

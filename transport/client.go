@@ -75,6 +75,7 @@ type clientConfig struct {
 	everything FallbackFunc
 	log        *slog.Logger
 	cache      func(http.RoundTripper) http.RoundTripper
+	batches    map[batchRoute]BatchFunc
 	rand       rand.Source // nil for the runtime's
 	seed       uint64      // from rand, if it is not nil
 }

@@ -26,11 +26,12 @@ func WithCache(layer func(http.RoundTripper) http.RoundTripper) ClientOption {
 }
 
 // layers are what the calls of some routes go through: the cache first, then
-// coalescing, then the call itself.
+// coalescing, then a batch, or the call itself.
 type layers struct {
 	client    *Client
 	coalesced *coalesce.Transport
 	cached    http.RoundTripper // nil if there is none
+	batches   batches
 }
 
 // roundTripper is a function as a RoundTripper.
@@ -40,6 +41,7 @@ func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 
 func (l *layers) init(c *Client) {
 	l.client = c
+	l.batches = batches{client: c, groups: map[string]*batchGroup{}}
 	l.coalesced = coalesce.New(roundTripper(l.call), coalesce.Settings{Identity: criticalityOf})
 	if c.cfg.cache != nil {
 		l.cached = c.cfg.cache(roundTripper(l.uncached))
@@ -69,12 +71,10 @@ func (l *layers) do(w way, req *http.Request) (resp *http.Response, err error) {
 	case r.coalesce:
 		resp, err = l.coalesced.RoundTrip(req)
 	default:
-		return startCall(w, req, false)
+		resp, err = l.single(w, req)
 	}
 	if retriesMade(resp, err) {
-		if r := requestStateOf(req.Context()); r != nil {
-			r.noRetry.Store(true)
-		}
+		noRetryAbove(req.Context())
 	}
 	if err != nil {
 		if _, ok := errors.AsType[*Error](err); !ok { // a caller that did not wait for a call that others share
@@ -93,6 +93,15 @@ func (l *layers) uncached(req *http.Request) (*http.Response, error) {
 	if w.rules.coalesce {
 		return l.coalesced.RoundTrip(req)
 	}
+	return l.single(w, req)
+}
+
+// single makes a call that is answered neither from the cache nor by another
+// one, by itself or as part of a batch.
+func (l *layers) single(w way, req *http.Request) (*http.Response, error) {
+	if fetch := l.batches.fetch(w, req); fetch != nil {
+		return l.batches.do(w, req, fetch)
+	}
 	return startCall(w, req, false)
 }
 
@@ -105,7 +114,7 @@ func (l *layers) call(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	var gaveUp atomic.Bool
-	resp, err := startCall(w, req.WithContext(context.WithValue(req.Context(), sharedKey{}, &gaveUp)), false)
+	resp, err := l.single(w, req.WithContext(context.WithValue(req.Context(), sharedKey{}, &gaveUp)))
 	if !gaveUp.Load() {
 		return resp, err
 	}
@@ -125,8 +134,11 @@ type sharedKey struct{}
 // retriesMade reports whether a call came to this after all the retries that
 // there will be.
 func retriesMade(resp *http.Response, err error) bool {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.final
+	if e, ok := errors.AsType[*Error](err); ok && e.final {
+		return true
+	}
+	if _, ok := errors.AsType[finalError](err); ok {
+		return true
 	}
 	return resp != nil && resp.StatusCode >= 500 && first(resp.Header, HeaderNoRetry) != ""
 }
@@ -143,24 +155,39 @@ func (l *layers) close() error {
 // like this.
 func (c *clientConfig) validate(p Policies) error {
 	errs := []error{p.Validate(slices.Sorted(maps.Keys(c.pickers))...)}
-	if err := c.validateCaches(p.Default); err != nil {
+	if err := c.validateLayers("", p.Default); err != nil {
 		errs = append(errs, fmt.Errorf("transport: default policy: %w", err))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		if err := c.validateCaches(p.Services[name]); err != nil {
+		if err := c.validateLayers(name, p.Services[name]); err != nil {
 			errs = append(errs, fmt.Errorf("transport: policy of %q: %w", name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// validateCaches reports routes of p that ask for a cache which is not there.
-func (c *clientConfig) validateCaches(p Policy) error {
+// validateLayers reports routes of p, the policy of service or that of all others,
+// that ask for a cache or for batches which are not there.
+func (c *clientConfig) validateLayers(service string, p Policy) error {
 	var errs []error
 	for _, pattern := range p.patterns() {
+		if p.Routes[pattern].Collapse != nil && !c.mayBatch(service, pattern) {
+			errs = append(errs, fmt.Errorf("transport: policy: route %q: collapse: the client cannot make a batch of it: give it a function by transport.WithBatch", pattern))
+		}
 		if p.Routes[pattern].Cache && c.cache == nil {
 			errs = append(errs, fmt.Errorf("transport: policy: route %q: cache: the client has none: give it one by transport.WithCache, such as that of transport/cache", pattern))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// mayBatch reports whether there is a batch function for the route of service,
+// or, if that is empty, of any.
+func (c *clientConfig) mayBatch(service, pattern string) bool {
+	for r := range c.batches {
+		if r.pattern == pattern && (service == "" || r.service == service) {
+			return true
+		}
+	}
+	return false
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gabion-go/gabion/transport/collapse"
 	"github.com/gabion-go/gabion/transport/limit"
 	"github.com/gabion-go/gabion/transport/retry"
 )
@@ -40,7 +41,8 @@ type rules struct {
 	fallback    Fallback
 	coalesce    bool
 	cache       bool
-	invalidates bool // some route of the service has a cache
+	collapse    *collapse.Settings // nil if lookups are not collapsed
+	invalidates bool               // some route of the service has a cache
 }
 
 // newPlan makes p, which must be valid, ready for calls. What was measured and
@@ -92,7 +94,7 @@ func newRules(pattern string, route Route, p Policy) *rules {
 	r := &rules{
 		pattern: pattern, timeout: p.timeout(), attempt: p.attemptTimeout(), bytes: p.ResponseBytes,
 		retry: p.Retry, idempotent: route.Idempotent,
-		fallback: p.Fallback, coalesce: route.Coalesce, cache: route.Cache,
+		fallback: p.Fallback, coalesce: route.Coalesce, cache: route.Cache, collapse: route.Collapse,
 		criticality: limit.ParseCriticality(route.Criticality), rated: route.Criticality != "",
 	}
 	r.usual = (r.timeout - hopMargin(r.timeout) - 1).Milliseconds() // it is sent a moment after it began
@@ -152,7 +154,7 @@ func (n *plan) rulesFor(req *http.Request) *rules {
 }
 
 // layered reports whether there is more to a call than the call.
-func (r *rules) layered() bool { return r.coalesce || r.cache || r.invalidates }
+func (r *rules) layered() bool { return r.coalesce || r.cache || r.invalidates || r.collapse != nil }
 
 // caches reports whether some route of p has a cache.
 func (p *Policy) caches() bool {

@@ -49,6 +49,7 @@ func FuzzPolicyJSON(f *testing.F) {
 	f.Add([]byte(`{"breaker":{"failure_ratio":0.5}}`))
 	f.Add([]byte(`{"hedge":{"on":true,"share":0.01},"throttle":{"on":true,"k":1.5},"fallback":{"last_good":"1m","value":{"text":"x"}}}`))
 	f.Add([]byte(`{"routes":{"GET /a/{b}":{"timeout":"1s","retry":{"attempts":1},"hedge":{},"fallback":{},"criticality":"sheddable"}}}`))
+	f.Add([]byte(`{"routes":{"GET /a/{b}":{"coalesce":true,"collapse":{"window":"5ms","max":50,"max_in_flight":2}}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p transport.Policy
 		if json.Unmarshal(data, &p) != nil || p.Validate() != nil {

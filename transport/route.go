@@ -9,6 +9,7 @@ import (
 
 	"github.com/gabion-go/gabion/internal/duration"
 	"github.com/gabion-go/gabion/internal/strictjson"
+	"github.com/gabion-go/gabion/transport/collapse"
 	"github.com/gabion-go/gabion/transport/limit"
 	"github.com/gabion-go/gabion/transport/retry"
 )
@@ -43,20 +44,25 @@ type Route struct {
 	// Cache lets responses be answered from the client's cache, which
 	// [WithCache] gives it.
 	Cache bool
+	// Collapse, if not nil, lets lookups gather and be answered by one call, the
+	// one that [WithBatch] gives the client for this pattern. Its zero fields
+	// are the defaults of package collapse.
+	Collapse *collapse.Settings
 }
 
 type routeJSON struct {
-	Timeout        duration.Duration `json:"timeout,omitzero"`
-	AttemptTimeout duration.Duration `json:"attempt_timeout,omitzero"`
-	ResponseBytes  int64             `json:"response_bytes,omitzero"`
-	Retry          *retry.Policy     `json:"retry,omitempty"`
-	Idempotent     bool              `json:"idempotent,omitzero"`
-	Hedge          *retry.Hedge      `json:"hedge,omitempty"`
-	Limit          limit.Policy      `json:"limit,omitzero"`
-	Criticality    string            `json:"criticality,omitzero"`
-	Fallback       *Fallback         `json:"fallback,omitempty"`
-	Coalesce       bool              `json:"coalesce,omitzero"`
-	Cache          bool              `json:"cache,omitzero"`
+	Timeout        duration.Duration  `json:"timeout,omitzero"`
+	AttemptTimeout duration.Duration  `json:"attempt_timeout,omitzero"`
+	ResponseBytes  int64              `json:"response_bytes,omitzero"`
+	Retry          *retry.Policy      `json:"retry,omitempty"`
+	Idempotent     bool               `json:"idempotent,omitzero"`
+	Hedge          *retry.Hedge       `json:"hedge,omitempty"`
+	Limit          limit.Policy       `json:"limit,omitzero"`
+	Criticality    string             `json:"criticality,omitzero"`
+	Fallback       *Fallback          `json:"fallback,omitempty"`
+	Coalesce       bool               `json:"coalesce,omitzero"`
+	Cache          bool               `json:"cache,omitzero"`
+	Collapse       *collapse.Settings `json:"collapse,omitempty"`
 }
 
 func (r Route) json() routeJSON {
@@ -64,7 +70,7 @@ func (r Route) json() routeJSON {
 		Timeout: duration.Duration(r.Timeout), AttemptTimeout: duration.Duration(r.AttemptTimeout),
 		ResponseBytes: r.ResponseBytes, Retry: r.Retry, Idempotent: r.Idempotent, Hedge: r.Hedge,
 		Limit: r.Limit, Criticality: r.Criticality,
-		Fallback: r.Fallback, Coalesce: r.Coalesce, Cache: r.Cache,
+		Fallback: r.Fallback, Coalesce: r.Coalesce, Cache: r.Cache, Collapse: r.Collapse,
 	}
 }
 
@@ -81,7 +87,7 @@ func (r *Route) UnmarshalJSON(data []byte) error {
 		Timeout: time.Duration(j.Timeout), AttemptTimeout: time.Duration(j.AttemptTimeout),
 		ResponseBytes: j.ResponseBytes, Retry: j.Retry, Idempotent: j.Idempotent, Hedge: j.Hedge,
 		Limit: j.Limit, Criticality: j.Criticality,
-		Fallback: j.Fallback, Coalesce: j.Coalesce, Cache: j.Cache,
+		Fallback: j.Fallback, Coalesce: j.Coalesce, Cache: j.Cache, Collapse: j.Collapse,
 	}
 	return nil
 }
@@ -125,6 +131,9 @@ func (r *Route) validate(p Policy) error {
 	case "", limit.ParseCriticality(r.Criticality).String():
 	default:
 		errs = append(errs, fmt.Errorf("transport: criticality %.40q: want critical_plus, critical, sheddable_plus or sheddable", r.Criticality))
+	}
+	if r.Collapse != nil {
+		errs = append(errs, r.Collapse.Validate())
 	}
 	return errors.Join(append(errs, r.over(p).validateCall(), r.Limit.Validate())...)
 }

@@ -69,7 +69,7 @@ var allowed = map[string]map[string]string{
 	"transport/limit":                 {module + "transport/limit": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own},
 	"transport/ratelimit":             {module: own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash, "golang.org/x/time/rate": bucket},
 	"transport/coalesce":              {module + "transport/coalesce": own, module + "internal/httpmsg": own, module + "internal/identity": own},
-	"transport/collapse":              {module + "transport/collapse": own},
+	"transport/collapse":              {module + "transport/collapse": own, module + "internal/duration": own, module + "internal/strictjson": own},
 	"transport":                       {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/httpmsg": own, module + "internal/identity": own, module + "internal/duration": own, module + "internal/random": own, module + "internal/strictjson": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},
 	"transport/policysource":          {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},
 	"transport/doctor":                {module + "transport": own, module + "discovery": own, module + "breaker": own, module + "internal/": own, "github.com/sony/gobreaker/v2": breaking, "github.com/cespare/xxhash/": keyHash},

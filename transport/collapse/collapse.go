@@ -2,11 +2,15 @@ package collapse
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/gabion-go/gabion/internal/duration"
+	"github.com/gabion-go/gabion/internal/strictjson"
 )
 
 // Defaults of [Settings].
@@ -16,7 +20,8 @@ const (
 	DefaultMaxInFlight = 8
 )
 
-// Settings say how lookups are gathered. A zero field stands for its default.
+// Settings say how lookups are gathered. A zero field stands for its default. In
+// JSON durations are strings, and an unknown name is an error.
 type Settings struct {
 	// Window is how long a batch gathers keys after its first. Default 2 ms.
 	Window time.Duration
@@ -26,6 +31,27 @@ type Settings struct {
 	// MaxInFlight is how many batches are asked for at once; the others wait,
 	// the first come first. Default 8.
 	MaxInFlight int
+}
+
+type settingsJSON struct {
+	Window      duration.Duration `json:"window,omitzero"`
+	Max         int               `json:"max,omitzero"`
+	MaxInFlight int               `json:"max_in_flight,omitzero"`
+}
+
+// MarshalJSON writes the fields that are set.
+func (s Settings) MarshalJSON() ([]byte, error) {
+	return json.Marshal(settingsJSON{duration.Duration(s.Window), s.Max, s.MaxInFlight})
+}
+
+// UnmarshalJSON reads what the object names and leaves the rest of s as it was.
+func (s *Settings) UnmarshalJSON(data []byte) error {
+	j := settingsJSON{duration.Duration(s.Window), s.Max, s.MaxInFlight}
+	if err := strictjson.Unmarshal(data, &j); err != nil {
+		return fmt.Errorf("collapse: settings: %w", err)
+	}
+	*s = Settings{Window: time.Duration(j.Window), Max: j.Max, MaxInFlight: j.MaxInFlight}
+	return nil
 }
 
 // Validate reports every setting that makes no sense, joined.

@@ -22,6 +22,13 @@
 // identity, no trace. Whatever decides what a caller may see has to be part of
 // the key, or there has to be a Collapser for each.
 //
+// # Routes
+//
+// A gabion client collapses by itself the lookups of the routes that ask for it:
+// transport.WithBatch gives it the batch function of a route, and the policy's
+// Route.Collapse the [Settings]. There only lookups gather that differ in nothing
+// but their URL, so whose they are is kept apart.
+//
 // # Errors
 //
 // [Collapser.Do] fails with the error of the caller's own key
