@@ -37,7 +37,7 @@ func TestRefusedCallsAreForgotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.RoundTrip(req); err == nil { //nolint:bodyclose // there is none
+		if _, err := c.RoundTrip(req); err == nil {
 			t.Fatal("not refused")
 		}
 		if k, ok := c.refused.Get().(*call); ok {
