@@ -126,7 +126,9 @@ func (l *loadReport) text(now time.Time, inflight int) string {
 	buf = strconv.AppendFloat(buf, r.cpu, 'f', 3, 64)
 	buf = append(buf, ", rps_fractional="...)
 	buf = strconv.AppendFloat(buf, r.qps, 'f', 3, 64)
-	buf = append(buf, ", eps="...)
-	buf = strconv.AppendFloat(buf, r.eps, 'f', 3, 64)
+	if r.eps > 0 { // what is missing is zero
+		buf = append(buf, ", eps="...)
+		buf = strconv.AppendFloat(buf, r.eps, 'f', 3, 64)
+	}
 	return string(buf)
 }
