@@ -81,24 +81,24 @@ func traceparent(sc trace.SpanContext) string {
 func unhex(dst []byte, s string) bool {
 	bad := byte(0)
 	for i := range dst {
-		hi, lo := nibble(s[2*i]), nibble(s[2*i+1])
+		hi, lo := nibbles[s[2*i]], nibbles[s[2*i+1]]
 		bad |= hi | lo
 		dst[i] = hi<<4 | lo
 	}
 	return bad <= 0xf
 }
 
-// nibble returns the value of a lower-case hexadecimal digit, and more than 0xf
-// for others.
-func nibble(c byte) byte {
-	if d := c - '0'; d <= 9 {
-		return d
+// nibbles are the values of lower-case hexadecimal digits, and more than 0xf for
+// all else.
+var nibbles = func() (values [256]byte) {
+	for c := range values {
+		values[c] = 0xff
 	}
-	if d := c - 'a'; d <= 5 {
-		return d + 10
+	for v, c := range []byte("0123456789abcdef") {
+		values[c] = byte(v)
 	}
-	return 0xff
-}
+	return values
+}()
 
 // isW3C reports whether p reads and writes trace context and baggage of the W3C,
 // and nothing else.
