@@ -33,6 +33,7 @@ type Explanation struct {
 
 	compared []*Endpoint
 	at       *set              // the candidates; nil: there was no choice
+	seen     Candidates        // those of at, as the policy sees them
 	places   map[*Endpoint]int // in at
 	group    map[*Endpoint]int // those of the whole part
 }
@@ -173,11 +174,8 @@ func (b *Balancer) explain(c *Call, v *view, g *group, now int64, e *Endpoint) {
 	if x.at == nil {
 		x.at = home.set
 	}
-	x.places = indices(x.at)
-	x.group = x.places
-	if x.at != home.set {
-		x.group = indices(home.set)
-	}
+	x.seen = newCandidates(x.at, now, c.Tried)
+	x.places, x.group = x.at.index(), home.set.index()
 	if home.zones != nil {
 		if i := slices.Index(home.zones.sets, x.at); i >= 0 {
 			x.Zone = home.zones.names[i]
@@ -201,10 +199,9 @@ func (b *Balancer) explain(c *Call, v *view, g *group, now int64, e *Endpoint) {
 // candidate returns what is known of e.
 func (x *Explanation) candidate(e *Endpoint, v *view, now int64, tried []*Endpoint) Candidate {
 	in := e.instance.Load()
-	k := newCandidates(x.at, now, tried)
 	c := Candidate{
 		Instance: *in, State: e.State(), Weight: e.weight(), InFlight: e.InFlight(),
-		Excluded: x.exclusion(e, v, now, tried), SlowStart: k.warmth(e), Reported: -1,
+		Excluded: x.exclusion(e, v, now, tried), SlowStart: x.seen.warmth(e), Reported: -1,
 		Latency: e.remembered(now),
 		Stalled: time.Duration(e.stalled(now)),
 		Failing: rateAt(e.failureRate.Load(), now),
@@ -214,19 +211,10 @@ func (x *Explanation) candidate(e *Endpoint, v *view, now int64, tried []*Endpoi
 	}
 	if p, ok := x.at.picker.(coster); ok {
 		if i, ok := x.places[e]; ok {
-			c.Cost = p.cost(&k, i)
+			c.Cost = p.cost(&x.seen, i)
 		}
 	}
 	return c
-}
-
-// indices returns where in s each endpoint is.
-func indices(s *set) map[*Endpoint]int {
-	m := make(map[*Endpoint]int, len(s.active))
-	for i, e := range s.active {
-		m[e] = i
-	}
-	return m
 }
 
 // exclusion returns why the call could not go to e, or nothing if it could.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gabion-go/gabion/internal/random"
@@ -141,6 +142,21 @@ type set struct {
 	// Set only if the weights of active differ.
 	weights []float64
 	alias   []aliasSlot
+
+	once   sync.Once
+	places map[*Endpoint]int // see index
+}
+
+// index returns where in active each endpoint is. It is made for the first who
+// asks, and must not be changed.
+func (s *set) index() map[*Endpoint]int {
+	s.once.Do(func() {
+		s.places = make(map[*Endpoint]int, len(s.active))
+		for i, e := range s.active {
+			s.places[e] = i
+		}
+	})
+	return s.places
 }
 
 // newSet returns the set of the active ones of members. key tells it from the

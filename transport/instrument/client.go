@@ -71,7 +71,7 @@ func (c *client) EndCall(ctx context.Context, call *transport.Call) {
 	}
 	span := trace.SpanFromContext(ctx)
 	if span.IsRecording() {
-		describe(span, call.Status, call.Err, call.Outcome, append(make([]attribute.KeyValue, 0, 5),
+		describe(span, call.Status, call.Err, call.Outcome, append(make([]attribute.KeyValue, 0, 4),
 			attribute.String("http.request.method", method(call.Method)),
 			attribute.String("server.address", call.Service),
 			attribute.Int("gabion.attempts", call.Attempts),
@@ -148,9 +148,9 @@ func (c *client) EndAttempt(ctx context.Context, call *transport.Call, a *transp
 	span.End()
 }
 
-// attributes returns those of an attempt's span, with room for two more.
+// attributes returns those of an attempt's span, with room for its status.
 func attributes(call *transport.Call, a *transport.Attempt) []attribute.KeyValue {
-	attrs := append(make([]attribute.KeyValue, 0, 8),
+	attrs := append(make([]attribute.KeyValue, 0, 6),
 		attribute.String("http.request.method", method(call.Method)),
 		attribute.String("server.address", call.Service),
 		attribute.String("network.peer.address", a.Instance.Addr),

@@ -10,9 +10,10 @@ import (
 	"github.com/gabion-go/gabion/transport/balance"
 )
 
-// pick describes why an attempt goes where it goes.
+// pick describes why an attempt goes where it goes. Most picks take three
+// attributes.
 func pick(x *balance.Explanation) []attribute.KeyValue {
-	attrs := append(make([]attribute.KeyValue, 0, 7),
+	attrs := append(make([]attribute.KeyValue, 0, 4),
 		attribute.String("gabion.pick.policy", x.Policy),
 		attribute.String("gabion.pick.reason", string(x.Reason)),
 	)

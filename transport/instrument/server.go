@@ -77,7 +77,7 @@ func (s *server) EndRequest(ctx context.Context, q *transport.Request) {
 }
 
 func (s *server) describe(span trace.Span, q *transport.Request) {
-	attrs := append(make([]attribute.KeyValue, 0, 7),
+	attrs := append(make([]attribute.KeyValue, 0, 6),
 		attribute.String("http.request.method", method(q.Method)),
 		attribute.String("url.path", q.URL.Path),
 		attribute.String("url.scheme", scheme(q.Request)),
