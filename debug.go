@@ -74,6 +74,7 @@ type debugClient struct {
 	Shadow    debugShadow      `json:"shadow"`
 	Panic     bool             `json:"panic"`
 	Limit     debugLimit       `json:"bulkhead"`
+	Routes    []debugRoute     `json:"route_bulkheads"`
 	Budget    float64          `json:"retry_tokens"`
 	Pick      debugPick        `json:"pick"`
 	Endpoints []debugEndpoint  `json:"endpoints"`
@@ -154,7 +155,7 @@ func (s *Service) debugClient(c transport.ServiceState) debugClient {
 		Budget: c.Budget.Tokens(),
 		Policy: s.client.PolicyFor(c.Name).WithDefaults(), Endpoints: []debugEndpoint{},
 		Source: s.client.PolicySource(c.Name), Throttle: debugThrottle{c.Throttle.Policy().On, c.Throttle.Rejecting()},
-		Hedging: s.debugHedging(c.Name), Shadow: newDebugShadow(c),
+		Routes: newDebugRoutes(c), Hedging: s.debugHedging(c.Name), Shadow: newDebugShadow(c),
 	}
 	x := c.Balancer.Explain(balance.Call{})
 	d.Pick = debugPick{Policy: x.Policy, Part: x.Part, Zone: x.Zone, Chosen: x.Chosen.Instance.ID, Reason: x.Reason, Excluded: x.Excluded}

@@ -14,6 +14,23 @@ type debugThrottle struct {
 	Rejecting float64 `json:"rejecting"`
 }
 
+// debugRoute is the bulkhead of one route, within that of its service.
+type debugRoute struct {
+	Route    string `json:"route"`
+	InFlight int    `json:"in_flight"`
+	Limit    int    `json:"limit"`
+	Refused  uint64 `json:"refused"`
+	Spared   uint64 `json:"spared"`
+}
+
+func newDebugRoutes(c transport.ServiceState) []debugRoute {
+	all := []debugRoute{}
+	for _, r := range c.RouteLimits() {
+		all = append(all, debugRoute{r.Route, r.InFlight, r.Max, r.Refused, r.Spared})
+	}
+	return all
+}
+
 // debugHedge is from when calls are hedged, of the service or of one route.
 type debugHedge struct {
 	Route    string  `json:"route,omitempty"`

@@ -59,7 +59,7 @@ func TestDebugShowsGuards(t *testing.T) {
 	policy := transport.Policy{
 		Timeout: time.Second, Hedge: retry.Hedge{On: true}, Breaker: breaker.Settings{Shadow: true},
 		Throttle: limit.ThrottlePolicy{On: true, Shadow: true},
-		Routes:   map[string]transport.Route{"GET /x": {Timeout: 2 * time.Second, Hedge: &retry.Hedge{On: true, Samples: 7}}},
+		Routes:   map[string]transport.Route{"GET /x": {Timeout: 2 * time.Second, Hedge: &retry.Hedge{On: true, Samples: 7}, Limit: limit.Policy{MaxInflight: 3}}},
 	}
 	var shop *gabion.Service
 	svc := run(t, "shop", func(s *gabion.Service) { shop = s },
@@ -76,7 +76,13 @@ func TestDebugShowsGuards(t *testing.T) {
 			Hedging  []struct{ Route string }
 			Throttle struct{ On bool }
 			Shadow   map[string]int
-			Policy   transport.Policy
+			Routes   []struct {
+				Route    string
+				InFlight *int `json:"in_flight"`
+				Limit    int
+				Refused  *int
+			} `json:"route_bulkheads"`
+			Policy transport.Policy
 		}
 		Policies struct {
 			Version int
@@ -95,6 +101,9 @@ func TestDebugShowsGuards(t *testing.T) {
 	if c.Source != transport.FromCode || len(c.Hedging) != 2 || c.Hedging[1].Route != "GET /x" || !c.Throttle.On ||
 		len(c.Shadow) != 2 || c.Policy.Routes["GET /x"].Timeout != 2*time.Second {
 		t.Errorf("shown: %+v", c)
+	}
+	if len(c.Routes) != 1 || c.Routes[0].Route != "GET /x" || c.Routes[0].Limit != 3 || c.Routes[0].InFlight == nil || c.Routes[0].Refused == nil {
+		t.Errorf("bulkheads of routes: %+v", c.Routes)
 	}
 	if p := state.Policies; p.Version != 0 || p.Source != transport.FromCode || p.InForce.Services["cart"].Timeout != time.Second {
 		t.Errorf("policies: %+v", p)

@@ -253,9 +253,11 @@ func (k *call) takePlace() error {
 		return nil
 	}
 	if !k.rules.spare {
+		r.refused.Add(1)
 		b.Release()
 		return &bulkheadError{max: r.MaxFor(c), route: k.rules.pattern}
 	}
+	r.spared.Add(1)
 	r.Acquire()
 	k.shadowed(ShadowBulkhead)
 	return nil

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabion-go/gabion/breaker"
@@ -47,6 +48,7 @@ type ServiceState struct {
 	Throttle *limit.Throttle
 	Bulkhead *limit.Bulkhead
 	Budget   *retry.Budget
+	plan     *atomic.Pointer[plan] // for RouteLimits
 }
 
 // A Call is one call as an [Observer] sees it.

@@ -32,10 +32,10 @@ type rules struct {
 	attempt     time.Duration // at most, for one
 	bytes       int64         // of a response; 0 is no limit
 	retry       retry.Policy
-	idempotent  bool            // by declaration
-	bulkhead    *limit.Bulkhead // the route's; nil if it has none
-	spare       bool            // it refuses nothing
-	hedger      *retry.Hedger   // nil if nothing is hedged
+	idempotent  bool           // by declaration
+	bulkhead    *routeBulkhead // nil if the route has none
+	spare       bool           // it refuses nothing
+	hedger      *retry.Hedger  // nil if nothing is hedged
 	criticality limit.Criticality
 	rated       bool // criticality is set
 	fallback    Fallback
@@ -132,7 +132,7 @@ func (r *rules) setBulkhead(p limit.Policy, before *rules) {
 		r.bulkhead = before.bulkhead
 	}
 	if r.bulkhead == nil {
-		r.bulkhead = limit.NewBulkhead(p.MaxInflight)
+		r.bulkhead = &routeBulkhead{Bulkhead: limit.NewBulkhead(p.MaxInflight)}
 	}
 	r.bulkhead.Update(p)
 	r.spare = p.Shadow

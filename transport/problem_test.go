@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http/httptest"
+	"reflect"
 	"testing"
 
 	"github.com/gabion-go/gabion/transport"
@@ -42,6 +43,22 @@ func FuzzProblem(f *testing.F) {
 		var q transport.Problem
 		if err := json.Unmarshal(once, &q); err != nil || q.Status != w.Code {
 			t.Fatalf("%s: answered %d with %s, read as %+v, %v", data, w.Code, once, q, err)
+		}
+		var before, after map[string]any
+		_, _ = json.Unmarshal(data, &before), json.Unmarshal(once, &after)
+		for name, v := range before {
+			s, text := v.(string)
+			switch name {
+			case "type", "title", "detail":
+				if !text || s == "" {
+					continue // not what it should be
+				}
+			case "status":
+				continue
+			}
+			if !reflect.DeepEqual(after[name], v) {
+				t.Fatalf("%s: %q is answered as %v", data, name, after[name])
+			}
 		}
 		if again, err := json.Marshal(q); err != nil || !bytes.Equal(again, once) {
 			t.Fatalf("%s: written as %s, then as %s, %v", data, once, again, err)

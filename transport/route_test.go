@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -158,12 +159,25 @@ func TestRouteBulkhead(t *testing.T) {
 		if err := refused(); !errors.Is(err, transport.ErrBulkheadFull) || strings.Contains(err.Error(), "route") {
 			t.Errorf("error %v, want that the service's bulkhead is full", err)
 		}
+		limits := func(want transport.RouteLimit) {
+			t.Helper()
+			if got := stateOf(t, c, "catalog").RouteLimits(); !slices.Equal(got, []transport.RouteLimit{want}) {
+				t.Errorf("limits of routes %+v, want %+v", got, want)
+			}
+		}
+		limits(transport.RouteLimit{Route: "/reports", InFlight: 2, Max: 2, Refused: 1})
 		for range 3 {
 			if err := <-results; err != nil {
 				t.Error(err)
 			}
 		}
 		idle(t, c)
+		if err := c.SetPolicies(transport.Policies{Default: transport.Policy{Routes: map[string]transport.Route{
+			"/reports": {Limit: limit.Policy{MaxInflight: 4}}, "/products": {Timeout: time.Minute},
+		}}}); err != nil {
+			t.Fatal(err)
+		}
+		limits(transport.RouteLimit{Route: "/reports", Max: 4, Refused: 1})
 		call("/reports")
 		call("/reports")
 		for range 2 {

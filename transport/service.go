@@ -162,7 +162,10 @@ func withPort(key serviceKey) string {
 }
 
 func (s *service) state() ServiceState {
-	return ServiceState{Name: s.name, Breaker: s.breaker, Balancer: s.balancer, Throttle: s.throttle, Bulkhead: s.bulkhead, Budget: s.budget}
+	return ServiceState{
+		Name: s.name, Breaker: s.breaker, Balancer: s.balancer, Throttle: s.throttle, Bulkhead: s.bulkhead, Budget: s.budget,
+		plan: &s.plan,
+	}
 }
 
 func (s *service) follow() {

@@ -103,6 +103,8 @@ func TestShadowedLimits(t *testing.T) {
 					}
 					if s := stateOf(t, cl, "cart"); s.Bulkhead.InFlight() != 0 {
 						t.Errorf("%d places taken in the end", s.Bulkhead.InFlight())
+					} else if r := s.RouteLimits(); len(r) == 1 && [2]int{int(r[0].Spared), int(r[0].Refused)} != want {
+						t.Errorf("the route's limit %+v, want %v spared and refused", r[0], want)
 					}
 				})
 			})

@@ -49,7 +49,8 @@ func useAll(m *metrics.Metrics) {
 	m.DiscoveryError("gossip", "pricing")
 	m.TelemetryDropped("traces", 2)
 	m.AddService("pricing", func() metrics.ServiceStats {
-		return metrics.ServiceStats{BreakerState: 2, Available: 3, Ejected: 1, ClientInflight: 4, ClientMax: 1024}
+		return metrics.ServiceStats{BreakerState: 2, Available: 3, Ejected: 1, ClientInflight: 4, ClientMax: 1024,
+			Routes: []metrics.RouteStats{{Route: "GET /offers", Inflight: 2, Max: 5, Rejected: 3}}}
 	})
 	m.AddServerLimit("cart", func() (int, int) { return 5, 20 })
 	m.AddHealth(func() []metrics.HealthResult {
@@ -126,6 +127,9 @@ func TestNamesTypesAndLabels(t *testing.T) {
 		"gabion_limit_inflight gauge {service,side}",
 		"gabion_limit_max gauge {service,side}",
 		"gabion_limit_rejected_total counter {criticality,reason,service,side}",
+		"gabion_route_limit_inflight gauge {route,service}",
+		"gabion_route_limit_max gauge {route,service}",
+		"gabion_route_limit_rejected_total counter {route,service}",
 		"gabion_shadow_ejections_total counter {service}",
 		"gabion_shadow_rejected_total counter {reason,service,side}",
 		"gabion_telemetry_dropped_total counter {signal}",
@@ -161,6 +165,9 @@ func TestValues(t *testing.T) {
 		`gabion_limit_inflight{service="pricing",side="client"} 4`,
 		`gabion_limit_max{service="cart",side="server"} 20`,
 		`gabion_limit_rejected_total{criticality="critical",reason="concurrency",service="cart",side="server"} 1`,
+		`gabion_route_limit_inflight{route="GET /offers",service="pricing"} 2`,
+		`gabion_route_limit_max{route="GET /offers",service="pricing"} 5`,
+		`gabion_route_limit_rejected_total{route="GET /offers",service="pricing"} 3`,
 		`gabion_shadow_ejections_total{service="pricing"} 0`,
 		`gabion_shadow_rejected_total{reason="breaker",service="pricing",side="client"} 1`,
 		`gabion_telemetry_dropped_total{signal="traces"} 2`,
@@ -408,10 +415,12 @@ func TestConcurrentUse(t *testing.T) {
 func TestTwoSourcesOfOneServiceAreMerged(t *testing.T) {
 	m, reg := newMetrics(t)
 	m.AddService("pricing", func() metrics.ServiceStats {
-		return metrics.ServiceStats{BreakerState: -1, Available: 3, ClientInflight: 1, ClientMax: 10}
+		return metrics.ServiceStats{BreakerState: -1, Available: 3, ClientInflight: 1, ClientMax: 10,
+			Routes: []metrics.RouteStats{{Route: "/b", Inflight: 1, Max: 2, Rejected: 3}}}
 	})
 	m.AddService("pricing", func() metrics.ServiceStats {
-		return metrics.ServiceStats{BreakerState: 1, Available: 2, Panic: true, ClientInflight: 2, ClientMax: 10}
+		return metrics.ServiceStats{BreakerState: 1, Available: 2, Panic: true, ClientInflight: 2, ClientMax: 10,
+			Routes: []metrics.RouteStats{{Route: "/a", Max: 1}, {Route: "/b", Inflight: 4, Max: 5, Rejected: 6}}}
 	})
 	m.AddServerLimit("cart", func() (int, int) { return 1, 20 })
 	m.AddServerLimit("cart", func() (int, int) { return 2, 30 })
@@ -435,6 +444,10 @@ func assertMerged(t *testing.T, text string) {
 		`gabion_limit_max{service="pricing",side="client"} 20`,
 		`gabion_limit_max{service="cart",side="server"} 50`,
 		`gabion_health_status{check="db",kind="readiness"} 0`,
+		`gabion_route_limit_max{route="/a",service="pricing"} 1`,
+		`gabion_route_limit_inflight{route="/b",service="pricing"} 5`,
+		`gabion_route_limit_max{route="/b",service="pricing"} 7`,
+		`gabion_route_limit_rejected_total{route="/b",service="pricing"} 9`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("missing %s", want)
@@ -492,5 +505,28 @@ func BenchmarkServerRequest(b *testing.B) {
 	for b.Loop() {
 		s.Begin("GET")
 		s.End("GET", "GET /carts/{id}", 200, 3*time.Millisecond)
+	}
+}
+
+// Routes with limits of their own are bounded, too: those beyond the bound, and
+// names too long for a label, share one.
+func TestRouteLimitsAreBounded(t *testing.T) {
+	m, reg := newMetrics(t, metrics.WithMaxRoutes(2))
+	m.AddService("pricing", func() metrics.ServiceStats {
+		return metrics.ServiceStats{Routes: []metrics.RouteStats{
+			{Route: "/d", Max: 8}, {Route: "/b\xff", Max: 2}, {Route: "/c", Max: 4}, {Route: "/a" + strings.Repeat("a", 1000), Max: 1},
+		}}
+	})
+	text := scrape(t, reg, "text/plain")
+	for _, want := range []string{
+		"gabion_route_limit_max{route=\"/b\ufffd\",service=\"pricing\"} 2",
+		`gabion_route_limit_max{route="_OTHER",service="pricing"} 13`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("missing %s in\n%s", want, text)
+		}
+	}
+	if n := count(t, reg, "gabion_route_limit_max{"); n != 2 {
+		t.Errorf("%d routes, want 2", n)
 	}
 }

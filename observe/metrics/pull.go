@@ -2,6 +2,8 @@ package metrics
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +27,19 @@ type ServiceStats struct {
 	// ShadowEjections counts the ejections that were not carried out, because
 	// the settings say that ejection only shadows.
 	ShadowEjections uint64
+	// Routes are those with a limit of their own. Those beyond [WithMaxRoutes], in
+	// the order of their names, are shown as one.
+	Routes []RouteStats
+}
+
+// RouteStats is the state of the limit that calls by one route have, within that
+// of their service.
+type RouteStats struct {
+	Route         string // its pattern, never a raw path
+	Inflight, Max int
+	// Rejected counts the calls refused so far. They are among those counted by
+	// [Client.Rejected].
+	Rejected uint64
 }
 
 // HealthResult is the last result of a health check.
@@ -92,6 +107,7 @@ type pulled struct {
 	staleness sources[staleness]
 
 	breakerState, endpoints, panicking, inflight, limit, spared, age, healthy *prometheus.Desc
+	routeInflight, routeLimit, routeRejected                                  *prometheus.Desc
 }
 
 func (p *pulled) init(m *Metrics) {
@@ -105,6 +121,10 @@ func (p *pulled) init(m *Metrics) {
 	p.limit = desc("gabion_limit_max", "Most calls allowed in flight.", "side", "service")
 	p.spared = desc("gabion_shadow_ejections_total",
 		"Ejections of an endpoint that were not carried out, because ejection only shadows.", "service")
+	p.routeInflight = desc("gabion_route_limit_inflight", "Calls in flight by a route with a limit of its own.", "service", "route")
+	p.routeLimit = desc("gabion_route_limit_max", "Most calls allowed in flight by a route with a limit of its own.", "service", "route")
+	p.routeRejected = desc("gabion_route_limit_rejected_total",
+		"Calls refused by the limit of their route; gabion_limit_rejected_total counts them, too.", "service", "route")
 	p.age = desc("gabion_discovery_staleness_seconds",
 		"Time since discovery last confirmed the instances of a service; 0 while it answers.", "backend", "service")
 	p.healthy = desc("gabion_health_status", "1 if the health check passes.", "check", "kind")
@@ -117,6 +137,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (p *pulled) describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		p.breakerState, p.endpoints, p.panicking, p.inflight, p.limit, p.spared, p.age, p.healthy,
+		p.routeInflight, p.routeLimit, p.routeRejected,
 	} {
 		ch <- d
 	}
@@ -182,6 +203,7 @@ func (s ServiceStats) merge(o ServiceStats) ServiceStats {
 		ClientMax:      s.ClientMax + o.ClientMax,
 
 		ShadowEjections: s.ShadowEjections + o.ShadowEjections,
+		Routes:          slices.Concat(s.Routes, o.Routes),
 	}
 }
 
@@ -196,6 +218,27 @@ func (p *pulled) sendService(label string, stats ServiceStats, s sender) {
 	s.gauge(p.inflight, float64(stats.ClientInflight), "client", label)
 	s.gauge(p.limit, float64(stats.ClientMax), "client", label)
 	s.counter(p.spared, float64(stats.ShadowEjections), label)
+	for route, r := range p.mergeRoutes(stats.Routes) {
+		s.gauge(p.routeInflight, float64(r.Inflight), label, route)
+		s.gauge(p.routeLimit, float64(r.Max), label, route)
+		s.counter(p.routeRejected, float64(r.Rejected), label, route)
+	}
+}
+
+// mergeRoutes adds up routes of the same label. A policy may have more of them
+// than there may be labels.
+func (p *pulled) mergeRoutes(all []RouteStats) map[string]RouteStats {
+	slices.SortFunc(all, func(a, b RouteStats) int { return strings.Compare(a.Route, b.Route) })
+	merged := map[string]RouteStats{}
+	for _, r := range all {
+		label := clean(r.Route)
+		if _, known := merged[label]; !known && (len(merged) >= p.m.maxRoutes || len(label) > maxLabel) {
+			label = Other
+		}
+		sum := merged[label]
+		merged[label] = RouteStats{label, sum.Inflight + r.Inflight, sum.Max + r.Max, sum.Rejected + r.Rejected}
+	}
+	return merged
 }
 
 func (p *pulled) mergeLimits(all []serverLimit, s sender) {

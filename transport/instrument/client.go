@@ -206,7 +206,7 @@ func (c *client) StartService(s transport.ServiceState) func() {
 			// Whoever is out of balancing counts as ejected, for whatever reason.
 			Available: b.Available, Ejected: b.Ejected + b.Unreachable, Draining: b.Draining, Panic: b.Panic,
 			ClientInflight: s.Bulkhead.InFlight(), ClientMax: s.Bulkhead.Max(),
-			ShadowEjections: s.Balancer.ShadowEjections(),
+			ShadowEjections: s.Balancer.ShadowEjections(), Routes: routes(s),
 		}
 	})
 	return func() {
@@ -215,6 +215,15 @@ func (c *client) StartService(s transport.ServiceState) func() {
 		c.handles.Delete(s.Name)
 		c.metrics.Forget(s.Name)
 	}
+}
+
+// routes returns the state of the limits that routes have of their own.
+func routes(s transport.ServiceState) []metrics.RouteStats {
+	var all []metrics.RouteStats
+	for _, r := range s.RouteLimits() {
+		all = append(all, metrics.RouteStats{Route: r.Route, Inflight: r.InFlight, Max: r.Max, Rejected: r.Refused})
+	}
+	return all
 }
 
 // describe puts attrs on a span, and how it ended. All attributes are set at

@@ -148,7 +148,7 @@ func (s *scene) shows(when string, want ...string) {
 	var got []string
 	for line := range strings.Lines(s.bench.scrape()) {
 		line = strings.TrimSpace(line)
-		constant := strings.HasPrefix(line, "gabion_build_info") || strings.HasPrefix(line, "gabion_limit_max")
+		constant := strings.HasPrefix(line, "gabion_build_info") || strings.Contains(line, "_limit_max{")
 		if strings.HasPrefix(line, "gabion_") && !constant && !strings.HasSuffix(line, " 0") {
 			got = append(got, line)
 		}
@@ -293,6 +293,25 @@ func TestEachEventIsCounted(t *testing.T) {
 			s.shows("refused", oneEndpoint, oneAtClient, oneAtServer, oneRejected, rejected)
 			release()
 			s.shows("over", oneEndpoint, oneRejected, rejected, oneSuccess)
+		},
+		"bulkhead of a route": func(s *scene) {
+			s.call(transport.Policy{Routes: map[string]transport.Route{"GET /{$}": {Limit: limit.Policy{MaxInflight: 2}}}}, one)
+			release, releaseToo := s.held(), s.held()
+			_, _ = s.get(transport.HeaderCriticality, "sheddable")
+			rejected := []string{
+				oneEndpoint, oneRejected,
+				`gabion_limit_rejected_total{criticality="sheddable",reason="bulkhead",service="pricing",side="client"} 1`,
+				`gabion_route_limit_rejected_total{route="GET /{$}",service="pricing"} 1`,
+			}
+			s.shows("refused", append(rejected,
+				`gabion_limit_inflight{service="pricing",side="client"} 2`, `gabion_limit_inflight{service="pricing",side="server"} 2`,
+				`gabion_route_limit_inflight{route="GET /{$}",service="pricing"} 2`)...)
+			if want := `gabion_route_limit_max{route="GET /{$}",service="pricing"} 2`; !strings.Contains(s.bench.scrape(), want) {
+				s.Errorf("no %s in\n%s", want, s.bench.scrape())
+			}
+			release()
+			releaseToo()
+			s.shows("over", append(rejected, `gabion_client_attempts_total{kind="first",outcome="success",service="pricing"} 2`)...)
 		},
 		"throttle": func(s *scene) {
 			s.call(transport.Policy{Retry: once, Throttle: limit.ThrottlePolicy{On: true}}, one)

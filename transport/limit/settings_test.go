@@ -12,6 +12,7 @@ import (
 func FuzzSettings(f *testing.F) {
 	f.Add([]byte(`{"initial":5,"min":2,"max":50,"queue":-1,"queue_wait":"250ms","shadow":true}`))
 	f.Add([]byte(`{"min":2000}`))
+	f.Add([]byte(`{"initial":500,"max":10}`))
 	f.Add([]byte(`{"max":9223372036854775807,"queue":9223372036854775807,"queue_wait":"2562047h"}`))
 	f.Add([]byte(`{"initial":-1,"min":-1,"max":-1,"queue_wait":"-1s"}`))
 	f.Add([]byte(`null`))
