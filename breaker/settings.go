@@ -46,7 +46,9 @@ type Settings struct {
 	// that is longer.
 	MaxOpenFor time.Duration
 	// Jitter spreads each open period evenly over plus and minus this share of
-	// it, below 1. Negative: none. Default 0.2.
+	// it, below 1. Negative: none. Default 0.2, which spreads the first probes
+	// of circuits that opened together over four tenths of the period, a
+	// quarter of them in each tenth; no more than an eighth takes 0.4.
 	Jitter float64
 	// Probes is how many calls must succeed, one after the other, to close a
 	// half-open circuit. One failure opens it again. Default 3.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gabion-go/gabion/internal/random"
 	"github.com/gabion-go/gabion/transport/retry"
 )
 
@@ -58,16 +59,32 @@ func fullest(n int, slot time.Duration, wait func() time.Duration) float64 {
 }
 
 // Clients that fail together do not come back together: their retries are
-// spread evenly over the whole interval. With a second of it, no 50 ms hold
-// more than 15 % of 200.
+// spread evenly over the whole interval, and no further. By default that is
+// 25 ms for the first retry and 50 ms for the second, so that 50 ms hold all of
+// them, and 10 ms two and one fifths. To have at most 15 % of 200 in 50 ms takes
+// a longer Base.
 func TestBackoffSpreads(t *testing.T) {
-	p := retry.Policy{Base: time.Second}
-	if got := fullest(200, 50*ms, func() time.Duration { return p.Backoff(1) }); got > 0.15 {
-		t.Errorf("%.2f of the retries are in one 50 ms slot", got)
-	}
-	var standard retry.Policy // the same relative to the shorter default
-	if got := fullest(2000, 25*ms/20, func() time.Duration { return standard.Backoff(1) }); got > 0.15 {
-		t.Errorf("%.2f of the retries are in a twentieth of the interval", got)
+	var standard retry.Policy
+	for _, c := range []struct {
+		p           retry.Policy
+		n, retry    int
+		slot        time.Duration
+		least, most float64 // share of the fullest slot
+	}{
+		{standard, 5000, 1, 50 * ms, 1, 1},
+		{standard, 5000, 1, 10 * ms, 0.4, 0.44},
+		{standard, 5000, 1, 25 * ms / 20, 0.05, 0.07},
+		{standard, 5000, 2, 50 * ms, 0.99, 1},
+		{standard, 5000, 2, 10 * ms, 0.2, 0.23},
+		{retry.Policy{Base: time.Second}, 200, 1, 50 * ms, 0.05, 0.15},
+		{retry.Policy{Base: time.Second}, 5000, 1, 50 * ms, 0.05, 0.07},
+	} {
+		src := random.New(1)
+		wait := func() time.Duration { return c.p.BackoffFrom(c.retry, src) }
+		if got := fullest(c.n, c.slot, wait); got < c.least || got > c.most {
+			t.Errorf("base %v: %.3f of the retries number %d are in one slot of %v, want %.2f to %.2f",
+				c.p.Base, got, c.retry, c.slot, c.least, c.most)
+		}
 	}
 }
 

@@ -32,7 +32,11 @@ type Policy struct {
 	// Default 3; 1 means no retries. At most 20.
 	Attempts int
 	// Base is the upper bound of the first backoff; each further one doubles
-	// it. Default 25 ms.
+	// it. Default 25 ms: short, because the retry of one call is to be soon,
+	// and it spreads what failed at one moment over these 25 ms, not further.
+	// Where many callers fail together and the service has no headroom for
+	// their retries, a longer one spreads them better: with 1 s no 50 ms hold
+	// more than about a twentieth of the first retries.
 	Base time.Duration
 	// Cap bounds the upper bound itself. Default 250 ms. Not below Base.
 	Cap time.Duration
