@@ -65,7 +65,7 @@ type attemptContext struct {
 	attempt         *attempt
 }
 
-// attemptKey finds the attempt in its context.
+// attemptKey finds the attempt in its context, or the shadow in its own.
 type attemptKey struct{}
 
 // Deadline implements [context.Context].
@@ -288,15 +288,24 @@ var errHungUp = errors.New("the server closed the connection as the request was 
 // look for another connection if none of the request can have gone out, as when
 // one of HTTP/2 has no room for it.
 func oneConnection(req *http.Request) (*url.URL, error) {
-	a, ok := req.Context().Value(attemptKey{}).(*attempt)
-	if !ok || !replayed(req.Method) {
-		return nil, nil
-	}
-	a.connects++
-	if a.connects > 1 && (!a.pool.multiplexed || a.wrote.Load()) {
+	s, ok := req.Context().Value(attemptKey{}).(sender)
+	if ok && replayed(req.Method) && !s.mayConnect() {
 		return nil, errHungUp
 	}
 	return nil, nil
+}
+
+// A sender is an attempt or a shadow: what sends one request, once.
+type sender interface {
+	// mayConnect is called whenever net/http is about to look for a connection,
+	// and reports whether it may.
+	mayConnect() bool
+}
+
+// mayConnect implements sender.
+func (a *attempt) mayConnect() bool {
+	a.connects++
+	return a.connects == 1 || a.pool.multiplexed && !a.wrote.Load()
 }
 
 // judge sorts the result and decides whether another attempt may follow.
@@ -349,6 +358,9 @@ func (a *attempt) judgeError() {
 		a.outcome, a.retryable = Timeout, a.call.idempotent || a.neverArrived()
 	default:
 		a.outcome, a.retryable = Failure, a.call.idempotent || a.neverArrived()
+		if err := bigHeader(a.err); err != nil {
+			a.err, a.retryable = err, false
+		}
 	}
 }
 

@@ -174,7 +174,7 @@ func (s *service) newTransport() *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    2 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: headerBytes,
 		DisableCompression:     true, // a body passes through as it was sent
 		Protocols:              cfg.protocols,
 		HTTP2: &http.HTTP2Config{

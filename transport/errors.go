@@ -29,6 +29,13 @@ var (
 	ErrClosed = errors.New("client closed")
 	// ErrBodyTooLarge: the response body is larger than the policy allows.
 	ErrBodyTooLarge = errors.New("response body too large")
+	// ErrHeaderTooLarge: the response's header has more than 64 KiB. The call
+	// is not made again, since what asks the same is told the same. It counts
+	// as a failure of the service, as with ErrBodyTooLarge. Over HTTP/2
+	// only one that is a little too large is known as such. Under one that
+	// goes on in another frame, or has a single field of that size, net/http
+	// breaks the connection, as for any violation of the protocol.
+	ErrHeaderTooLarge = errors.New("response header too large")
 )
 
 // bulkheadError is a call for which there was no place.

@@ -5,8 +5,10 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabion-go/gabion/discovery"
@@ -126,6 +128,16 @@ type shadow struct {
 	info     Shadow
 	limit    time.Duration // for the answer
 	status   chan int      // the call's, once it is known
+
+	multiplexed bool        // its connection may carry other requests too
+	connects    int         // how often net/http was about to look for a connection
+	wrote       atomic.Bool // something of it went out
+}
+
+// mayConnect implements sender.
+func (s *shadow) mayConnect() bool {
+	s.connects++
+	return s.connects == 1 || s.multiplexed && !s.wrote.Load()
 }
 
 // castShadow sends the request of the call's first attempt, which is about to be
@@ -144,11 +156,13 @@ func (k *call) castShadow(a *attempt) {
 			e.ShadowDone()
 		}
 	}()
-	s := &shadow{svc: k.svc, endpoint: e, limit: k.rules.attempt, status: make(chan int, 1)}
+	left := k.deadline.Sub(a.info.Start)
+	s := &shadow{svc: k.svc, endpoint: e, limit: min(k.rules.attempt, left), status: make(chan int, 1)}
 	s.info = Shadow{Service: k.svc.name, Method: k.req.Method, Instance: e.Instance()}
 	body, err := k.body.copy()
 	if err == nil {
-		s.req = k.shadowRequest(a, s.info.Instance.Addr, body)
+		told := min(k.rules.attempt, left-hopMargin(left))
+		s.req = k.shadowRequest(a, s.info.Instance.Addr, body, told)
 		if k.svc.shadows.start(p.MaxInFlight, s.run) {
 			k.shadow = s
 			return
@@ -170,9 +184,9 @@ func (k *call) mayShadow(p *balance.Shadow) bool {
 	return p.Writes && k.idempotent
 }
 
-// shadowRequest returns what a sends, for somebody else. Servers that are busy
-// shed it first.
-func (k *call) shadowRequest(a *attempt, addr string, body []byte) *http.Request {
+// shadowRequest returns what a sends, for somebody else who is told that there
+// is so much time. Servers that are busy shed it first.
+func (k *call) shadowRequest(a *attempt, addr string, body []byte, told time.Duration) *http.Request {
 	out := k.req.WithContext(k.svc.ctx)
 	u := *k.req.URL
 	u.Host = addr
@@ -181,7 +195,7 @@ func (k *call) shadowRequest(a *attempt, addr string, body []byte) *http.Request
 		out.Host = k.svc.host
 	}
 	out.Header = a.info.Header.Clone()
-	out.Header.Set(HeaderTimeout, strconv.FormatInt(max(1, k.rules.attempt.Milliseconds()), 10))
+	out.Header.Set(HeaderTimeout, strconv.FormatInt(max(1, told.Milliseconds()), 10))
 	out.Header.Set(HeaderCriticality, limit.Sheddable.String())
 	out.Body, out.GetBody, out.Trailer = http.NoBody, nil, nil
 	if body != nil {
@@ -190,7 +204,7 @@ func (k *call) shadowRequest(a *attempt, addr string, body []byte) *http.Request
 	return out
 }
 
-// run sends the shadow, within the time of an attempt, and compares.
+// run sends the shadow, within its time, and compares.
 func (s *shadow) run() {
 	s.send()
 	select {
@@ -218,7 +232,7 @@ func (s *shadow) send() {
 		s.svc.conns.settle(s.endpoint)
 	}()
 	start := time.Now()
-	resp, err := pool.RoundTrip(s.req.WithContext(ctx))
+	resp, err := pool.RoundTrip(s.once(ctx, pool))
 	s.info.Duration = time.Since(start)
 	if err != nil {
 		s.info.Err = err
@@ -227,6 +241,24 @@ func (s *shadow) send() {
 	s.info.Status = resp.StatusCode
 	_, _ = io.CopyN(io.Discard, resp.Body, drainBytes) // so that the connection can be used again
 	_ = resp.Body.Close()
+}
+
+// once returns the request so that net/http does not send it again by itself: a
+// shadow is not worth a second try, and nobody has asked for one.
+func (s *shadow) once(ctx context.Context, p *pool) *http.Request {
+	s.multiplexed = p.multiplexed
+	ctx = context.WithValue(ctx, attemptKey{}, s)
+	if p.multiplexed {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			WroteHeaderField: func(string, []string) { s.wrote.Store(true) },
+			WroteHeaders:     func() { s.wrote.Store(true) },
+		})
+	}
+	out := s.req.WithContext(ctx)
+	if p.transport != nil {
+		out.Header = onceOnly(out.Header)
+	}
+	return out
 }
 
 // tell tells the observer.

@@ -24,7 +24,12 @@ const DefaultShadows = 16
 // about its latency, so that they change nothing for the calls that count.
 //
 // Only GET, HEAD and OPTIONS requests are sent twice, unless Writes is set. One
-// that has a body is if the body could be replayed in a retry.
+// that has a body is if the body could be replayed in a retry. A shadow is sent
+// once at most: it is not retried, whatever becomes of it.
+//
+// A shadow may outlive the call, which does not wait for it, but not the time
+// that the call had: it is given what was left of that when it was sent, and no
+// more than an attempt's time, and its server is told so.
 //
 // The zero Shadow is off.
 type Shadow struct {

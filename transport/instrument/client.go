@@ -259,6 +259,8 @@ func errorType(err error, o transport.Outcome) string {
 		return "no_instances"
 	case errors.Is(err, transport.ErrBodyTooLarge):
 		return "body_too_large"
+	case errors.Is(err, transport.ErrHeaderTooLarge):
+		return "header_too_large"
 	case o == transport.Timeout:
 		return "timeout"
 	case o == transport.Cancelled:
