@@ -344,7 +344,7 @@ func (a *attempt) judge() {
 func (a *attempt) judgeError() {
 	a.err = a.cause(a.err)
 	if err := a.call.body.fault(a.ctx.Err() != nil); err != nil {
-		a.err, a.outcome = err, Cancelled // no server is to blame
+		a.err, a.outcome = &ownBodyError{err}, Cancelled
 		return
 	}
 	switch left := a.call.gone(); {

@@ -111,7 +111,7 @@ func (k *call) run() (*http.Response, error) {
 	}
 	k.prepare()
 	if err := k.prepareBody(); err != nil {
-		return nil, k.fail(err, Cancelled) // the caller's own fault, whatever it was
+		return nil, k.fail(&ownBodyError{err}, Cancelled)
 	}
 	return k.attempts()
 }

@@ -101,10 +101,21 @@ func (e *Error) Timeout() bool { return errors.Is(e.Err, context.DeadlineExceede
 // Temporary is always true: every failed call may succeed later.
 func (e *Error) Temporary() bool { return true }
 
+// ownBodyError is the cause of a call whose own body could not be read, or not
+// in time: no server is to blame.
+type ownBodyError struct{ err error }
+
+func (e *ownBodyError) Error() string { return e.err.Error() }
+func (e *ownBodyError) Unwrap() error { return e.err }
+
 // Unavailable reports whether err says that the service could not serve, as
-// opposed to a caller that gave up: the cases in which a fallback makes sense.
+// opposed to a caller that gave up or whose request body could not be read: the
+// cases in which a fallback makes sense.
 func Unavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	if _, ok := errors.AsType[*ownBodyError](err); ok {
 		return false
 	}
 	_, ok := errors.AsType[*Error](err)
