@@ -17,6 +17,7 @@ import (
 
 	"github.com/gabion-go/gabion/breaker"
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/balance"
 	"github.com/gabion-go/gabion/transport/limit"
 	"github.com/gabion-go/gabion/transport/retry"
 )
@@ -312,43 +313,87 @@ func TestHedgeOfACallerWhoGivesUp(t *testing.T) {
 
 // What is not known is not hedged, nor what is in trouble.
 func TestHedgeWhenNotTo(t *testing.T) {
-	for name, prepare := range map[string]func(t *testing.T, f *hedged){
-		"while it fails": func(t *testing.T, f *hedged) {
+	one := func(t *testing.T, f *hedged, h http.HandlerFunc) {
+		t.Helper()
+		f.next(h, nil)
+		if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refuse := func(status int, name, value string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(name, value)
+			w.WriteHeader(status)
+		}
+	}
+	panics := func(f *hedged, percent int) {
+		p := transport.Policy{Hedge: retry.Hedge{On: true}, Balance: balance.Policy{Ejection: balance.Ejection{PanicPercent: percent}}}
+		if err := f.client.SetPolicy("", p); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	for name, tc := range map[string]struct {
+		prepare func(t *testing.T, f *hedged)
+		during  func(f *hedged) // once the call has come to a server
+		header  map[string]string
+		heal    func(f *hedged)
+	}{
+		"while it fails": {prepare: func(t *testing.T, f *hedged) {
 			for range 6 { // each spends a token of ten
-				f.next(answer(503), nil)
-				if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
-					t.Fatal(err)
+				one(t, f, answer(503))
+			}
+		}},
+		"while it is busy": {prepare: func(t *testing.T, f *hedged) {
+			one(t, f, refuse(503, transport.HeaderShed, "1"))
+		}},
+		"after too many requests": {prepare: func(t *testing.T, f *hedged) {
+			one(t, f, answer(429))
+		}},
+		"as long as Retry-After says": {prepare: func(t *testing.T, f *hedged) {
+			one(t, f, refuse(503, "Retry-After", "6")) // for which there is no time
+			time.Sleep(4 * time.Second)
+		}},
+		"while most are gone": {
+			prepare: func(t *testing.T, f *hedged) {
+				panics(f, 100) // one is most
+				f.kill("10.0.0.1:80")
+				for !f.client.Services()[0].Balancer.Stats().Panic {
+					one(t, f, nil)
 				}
-			}
+			},
+			heal: func(f *hedged) { panics(f, 0) },
 		},
-		"while it is busy": func(t *testing.T, f *hedged) {
-			f.next(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set(transport.HeaderShed, "1")
-				w.WriteHeader(503)
-			}, nil)
-			if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
-				t.Fatal(err)
-			}
+		"while the circuit is not closed": {
+			during: func(f *hedged) { f.client.Services()[0].Breaker.Force(breaker.ModeOpen) },
+			heal:   func(f *hedged) { f.client.Services()[0].Breaker.Force(breaker.ModeAuto) },
 		},
+		"what is to be upgraded": {header: map[string]string{"Connection": "Upgrade", "Upgrade": "websocket"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newHedged(t, 3, transport.Policy{})
-				prepare(t, f)
+				if tc.prepare != nil {
+					tc.prepare(t, f)
+				}
 				f.seen.take()
-				f.next(after(400*time.Millisecond), nil)
-				if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
+				f.next(func(w http.ResponseWriter, r *http.Request) {
+					if tc.during != nil {
+						tc.during(f)
+					}
+					after(400*time.Millisecond)(w, r)
+				}, nil)
+				if _, _, err := do(t.Context(), f.client, http.MethodGet, "http://pricing/", "", tc.header); err != nil {
 					t.Fatal(err)
 				}
 				if got := f.seen.take(); !slices.Equal(got, []string{"first success"}) {
 					t.Errorf("attempts %q, want the first alone", got)
 				}
+				if tc.heal != nil {
+					tc.heal(f)
+				}
 				time.Sleep(15 * time.Second) // successes refill the budget meanwhile
 				f.warm(100)
-				f.next(after(400*time.Millisecond), nil)
-				if _, _, err := get(t.Context(), f.client, "http://pricing/"); err != nil {
-					t.Fatal(err)
-				}
+				one(t, f, after(400*time.Millisecond))
 				if got := f.seen.hedges(); got != 1 {
 					t.Errorf("%d hedges once it was well again, want 1", got)
 				}

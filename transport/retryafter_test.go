@@ -160,3 +160,41 @@ func TestTooManyRequestsFundNoRetries(t *testing.T) {
 		}
 	})
 }
+
+// Who is shed asks another instance at once, as long as there is one; if there is
+// none it comes back when it was told to.
+func TestShedGoesElsewhere(t *testing.T) {
+	for name, tc := range map[string]struct {
+		instances []string
+		from, to  time.Duration // of the second attempt
+	}{
+		"two instances": {[]string{"a:1", "b:1"}, 0, 25 * time.Millisecond},
+		"one instance":  {[]string{"a:1"}, 2 * time.Second, 2400 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				var came []time.Time
+				for _, addr := range tc.instances {
+					f.start("busy", addr, func(w http.ResponseWriter, _ *http.Request) {
+						if came = append(came, time.Now()); len(came) == 1 {
+							w.Header().Set(transport.HeaderShed, "1")
+							w.Header().Set("Retry-After", "2")
+							w.WriteHeader(http.StatusServiceUnavailable)
+						}
+					})
+				}
+				status, _, err := get(t.Context(), f.client(), "http://busy/")
+				if status != http.StatusOK || len(came) != 2 {
+					t.Fatalf("got %d %v after %d attempts, want success after two", status, err, len(came))
+				}
+				if d := came[1].Sub(came[0]); d < tc.from || d > tc.to {
+					t.Errorf("the second attempt came after %v, want %v to %v", d, tc.from, tc.to)
+				}
+				if n := f.hit("a:1"); n != 2/len(tc.instances) {
+					t.Errorf("%d attempts at the first of %d instances", n, len(tc.instances))
+				}
+			})
+		})
+	}
+}
