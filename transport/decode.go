@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/gabion-go/gabion/transport/limit"
 )
@@ -55,6 +56,15 @@ func readWhole(w http.ResponseWriter, r *http.Request, bound int64) ([]byte, err
 	return nil, badRequest("the body could not be read to its end", err)
 }
 
+// retryAfter returns how long the limiter that refused a body's request wants
+// it to stay away.
+func retryAfter(err error) time.Duration {
+	if shed, ok := errors.AsType[*limit.ShedError](err); ok {
+		return shed.RetryAfter
+	}
+	return 0
+}
+
 // answerRefusal tells the client why its request was refused, and returns err.
 // An error of another kind is the program's own fault: the client learns no
 // more than that.
@@ -66,7 +76,7 @@ func answerRefusal(w http.ResponseWriter, r *http.Request, err error) error {
 	}
 	switch e.Status {
 	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "1")
+		w.Header()["Retry-After"] = away(r, retryAfter(err))
 	case http.StatusUnsupportedMediaType:
 		if encoded(r.Header) {
 			w.Header().Set("Accept-Encoding", "identity") // RFC 9110, 15.5.16

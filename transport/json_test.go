@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"github.com/gabion-go/gabion/transport"
+	"github.com/gabion-go/gabion/transport/limit"
 )
 
 type order struct {
@@ -164,6 +167,34 @@ func TestDecodeJSONOfABrokenBody(t *testing.T) {
 	err := transport.DecodeJSON(w, r, &v)
 	if !errors.Is(err, io.ErrUnexpectedEOF) || w.Code != 400 || w.Header().Get("Connection") != "close" {
 		t.Errorf("answered %d %v with %v, want 400 and the connection closed", w.Code, w.Header(), err)
+	}
+}
+
+// A body that came so slowly that the server is busy by now is refused as any
+// request is: strangers are told to come back at different times.
+func TestDecodeJSONOfABodyTooLate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		attempt string
+		want    []string
+	}{
+		"foreign": {"", []string{"1", "2", "3"}},
+		"gabion":  {"1", []string{"1"}},
+	} {
+		told := map[string]int{}
+		for range 300 {
+			r := httptest.NewRequest("POST", "/", iotest.ErrReader(&limit.ShedError{Reason: limit.ReasonQueueFull, RetryAfter: time.Second}))
+			if tc.attempt != "" {
+				r.Header.Set(transport.HeaderAttempt, tc.attempt)
+			}
+			w := httptest.NewRecorder()
+			if err := transport.DecodeJSON(w, r, &order{}); !errors.Is(err, limit.ErrShed) || w.Code != 503 {
+				t.Fatalf("answered %d with %v, want 503", w.Code, err)
+			}
+			told[w.Header().Get("Retry-After")]++
+		}
+		if got := slices.Sorted(maps.Keys(told)); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: callers are told %v, want each of %v", name, told, tc.want)
+		}
 	}
 }
 
