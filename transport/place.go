@@ -57,6 +57,14 @@ func (p *place) take(t limit.Ticket, err error) error {
 	return err
 }
 
+// visit waits for a place as acquire does, and leaves it to others at once: it
+// tells whether there is one.
+func (p *place) visit(ctx context.Context) error {
+	t, err := p.limiter.AcquireFrom(ctx, p.class, p.client)
+	t.Release(limit.Ignored)
+	return err
+}
+
 // streams gives the place up for good.
 func (p *place) streams() {
 	p.mu.Lock()

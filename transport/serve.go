@@ -157,11 +157,17 @@ func (x *exchange) serve(r *http.Request) {
 	ctx := &x.ctx
 	x.req = *r.WithContext(ctx) // the copy that it makes does not leave the stack
 	r = &x.req
+	exempt := x.exempt(r)
+	if !exempt && waits(r) {
+		if err := x.state.place.visit(ctx); err != nil {
+			x.refuse(r, err)
+			return
+		}
+	}
 	if !x.readBody(r) {
 		return
 	}
-	x.state.lent = x.state.server.cfg.exempt != nil
-	if exempt := x.state.server.cfg.exempt; exempt != nil && exempt(r) {
+	if exempt {
 		x.call(r)
 		return
 	}
@@ -194,6 +200,23 @@ func (x *exchange) leave(began time.Time) {
 	x.state.server.load.record(now.Sub(began), x.w.status >= 500)
 }
 
+// exempt reports whether r is served however busy the server is.
+func (x *exchange) exempt(r *http.Request) bool {
+	exempt := x.state.server.cfg.exempt
+	if exempt == nil {
+		return false
+	}
+	x.state.lent = true
+	return exempt(r)
+}
+
+// waits reports whether the sender of a body that is read early keeps it back
+// until it is asked for it, which reading does. Whom there is no place for is
+// told so first, and need not send it.
+func waits(r *http.Request) bool {
+	return isEarly(r) && strings.EqualFold(first(r.Header, "Expect"), "100-continue")
+}
+
 var expired error = &limit.ShedError{Reason: limit.ReasonExpired}
 
 // limitOutcome tells the limiter whether the time taken says something about
@@ -220,10 +243,13 @@ func outOfTime(ctx context.Context, now time.Time) bool {
 // request takes one of the limited places, so that slow senders hold none.
 const earlyBytes = 64 << 10
 
+// isEarly reports whether the body of r is read before r takes a place.
+func isEarly(r *http.Request) bool { return r.ContentLength > 0 && r.ContentLength <= earlyBytes }
+
 // readBody bounds the body and, if it is small, reads it. It reports whether
 // to go on.
 func (x *exchange) readBody(r *http.Request) bool {
-	early := r.ContentLength > 0 && r.ContentLength <= earlyBytes
+	early := isEarly(r)
 	if r.ContentLength != 0 && !early {
 		r.Body = slowBody{r.Body, &x.state.place, &x.ctx}
 	}
