@@ -26,6 +26,7 @@ import (
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/compress"
 	"github.com/gabion-go/gabion/transport/cors"
+	"github.com/gabion-go/gabion/transport/ratelimit"
 	"github.com/gabion-go/gabion/transport/requestid"
 	"github.com/gabion-go/gabion/transport/retry"
 )
@@ -60,7 +61,11 @@ func layered(t *testing.T, h http.Handler) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return requestid.Handler(h, requestid.Settings{})
+	l, err := ratelimit.New(ratelimit.Policy{Requests: 1e6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return requestid.Handler(l.Handler(h), requestid.Settings{})
 }
 
 // tally is an observer of both sides that counts what begins and ends.
@@ -128,8 +133,12 @@ func newStageOn(t *testing.T, listen func() (net.Listener, error), clientOpts []
 	if err != nil {
 		t.Fatal(err)
 	}
-	clientOpts = append(clientOpts, transport.WithProtocols(&p), transport.WithObserver(&s.open),
-		transport.WithPolicy(transport.Policy{Timeout: time.Minute, AttemptTimeout: time.Minute, Retry: retry.Policy{Attempts: 1}}))
+	policy := transport.Policy{Timeout: time.Minute, AttemptTimeout: time.Minute, Retry: retry.Policy{Attempts: 1}}
+	if layers {
+		policy.Fallback = transport.Fallback{LastGood: time.Minute}
+		policy.Routes = map[string]transport.Route{"/": {Coalesce: true}}
+	}
+	clientOpts = append(clientOpts, transport.WithProtocols(&p), transport.WithObserver(&s.open), transport.WithPolicy(policy))
 	if way == "local" {
 		clientOpts = append(clientOpts, transport.WithLocal("stage", srv, 1))
 	} else {
@@ -217,7 +226,7 @@ func (s *stage) send(req *http.Request) *http.Response {
 		return nil
 	}
 	h := maps.Clone(resp.Header)
-	for _, name := range []string{"Date", "Connection", "Endpoint-Load-Metrics", "Vary", "X-Request-Id"} {
+	for _, name := range []string{"Date", "Connection", "Endpoint-Load-Metrics", "Vary", "X-Request-Id", "Ratelimit", "Ratelimit-Policy"} {
 		delete(h, name)
 	}
 	var fields []string

@@ -205,7 +205,8 @@ func TestLastGoodIsTheCallersOwn(t *testing.T) {
 	}
 }
 
-// What was not read to its end is not remembered.
+// What was not read to its end is not remembered, nor what is more than header
+// and body.
 func TestLastGoodIsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
@@ -219,6 +220,14 @@ func TestLastGoodIsWhole(t *testing.T) {
 				fmt.Fprint(w, "some")
 				http.NewResponseController(w).Flush()
 				panic(http.ErrAbortHandler)
+			case r.URL.Path == "/trailer":
+				w.Header().Set("Trailer", "X-Sum")
+				fmt.Fprint(w, "some")
+				w.Header().Set("X-Sum", "7")
+			case r.URL.Path == "/surprise":
+				fmt.Fprint(w, "some")
+				http.NewResponseController(w).Flush()
+				w.Header().Set(http.TrailerPrefix+"X-Sum", "7")
 			case r.URL.Path == "/large":
 				w.Write(make([]byte, 256<<10+1))
 			case r.URL.Path == "/empty":
@@ -230,7 +239,7 @@ func TestLastGoodIsWhole(t *testing.T) {
 		})
 		c := f.client(transport.WithPolicy(transport.Policy{Fallback: transport.Fallback{LastGood: time.Minute}}))
 		client := c.HTTPClient()
-		read := map[string]int64{"/broken": 1 << 20, "/large": 1 << 20, "/part": 5000, "/whole": 10_000, "/empty": 0}
+		read := map[string]int64{"/broken": 1 << 20, "/large": 1 << 20, "/trailer": 1 << 20, "/surprise": 1 << 20, "/part": 5000, "/whole": 10_000, "/empty": 0}
 		for path, n := range read {
 			resp, err := client.Get("http://pricing" + path)
 			if err != nil {

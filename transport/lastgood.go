@@ -77,7 +77,7 @@ func (l *lastGood) watch(req *http.Request, resp *http.Response) {
 		l.add(g)
 		return
 	}
-	resp.Body = &goodBody{ReadCloser: resp.Body, of: l, good: g, length: resp.ContentLength}
+	resp.Body = &goodBody{ReadCloser: resp.Body, of: l, good: g, resp: resp}
 }
 
 // goodBody copies a body while it is read.
@@ -85,7 +85,7 @@ type goodBody struct {
 	io.ReadCloser
 	of     *lastGood
 	good   *good // nil when it is remembered, or will not be
-	length int64 // -1 if it is not known
+	resp   *http.Response
 	copied bytes.Buffer
 }
 
@@ -96,9 +96,9 @@ func (b *goodBody) Read(p []byte) (int, error) {
 		return n, err
 	}
 	b.copied.Write(p[:n])
-	whole := errors.Is(err, io.EOF) || err == nil && int64(b.copied.Len()) == b.length
+	whole := errors.Is(err, io.EOF) || err == nil && int64(b.copied.Len()) == b.resp.ContentLength
 	switch {
-	case b.copied.Len() > lastGoodBody || err != nil && !whole:
+	case b.copied.Len() > lastGoodBody || err != nil && !whole || len(b.resp.Trailer) > 0: // which nobody announced
 		b.good, b.copied = nil, bytes.Buffer{}
 	case whole:
 		b.good.body = bytes.Clone(b.copied.Bytes())
