@@ -61,9 +61,13 @@ func TestMetastable(t *testing.T) {
 				policy, recovery[policy], late[policy], store[policy], perSecond)
 		}
 	}
-	for policy, most := range map[string]float64{"no-retries": 170, "success-budget": 170, "gabion": 3, "gabion-shedding": 3} {
-		if r := recovery[policy]; r < 0 || r > most || late[policy] < 0.9 {
-			t.Errorf("%s: recovery %v s, goodput late %v, want at most %v s", policy, r, late[policy], most)
+	for policy, want := range map[string]struct{ recovery, late float64 }{ // of the one seed of a quick run
+		"no-retries": {151, 0.999}, "success-budget": {151, 0.999},
+		"gabion": {2, 0.999}, "gabion-shedding": {3, 0.99}, // recovery is in whole seconds
+	} {
+		if r := recovery[policy]; r < 0 || r > want.recovery || late[policy] < want.late {
+			t.Errorf("%s: recovery %v s, goodput late %v, want at most %v s and at least %v",
+				policy, r, late[policy], want.recovery, want.late)
 		}
 	}
 	if recovery["gabion"] >= recovery["no-retries"] {
@@ -71,13 +75,18 @@ func TestMetastable(t *testing.T) {
 	}
 }
 
-// The adaptive limit finds what the server can do, and keeps waiting short.
+// The adaptive limit finds what the server can do, and keeps waiting short. What
+// it finds by itself is less of a small server, whose workers run dry more
+// easily behind a short line.
 func TestOverload(t *testing.T) {
 	rows := rowsOf(t, "overload")
 	goodput, ratio := figures(t, rows, "goodput"), figures(t, rows, "p99_ratio")
-	for _, variant := range []string{" 8 workers", " 32 workers", " 8 cores"} {
-		if g, r := goodput["gabion"+variant], ratio["gabion"+variant]; g < 0.9 || r > 3 {
-			t.Errorf("%s: goodput %v of what the server can do, p99 %v times that without load", variant, g, r)
+	for variant, want := range map[string]struct{ goodput, ratio float64 }{ // of the one seed of a quick run
+		" 8 workers": {0.935, 1.1}, " 32 workers": {0.975, 1.25}, " 8 cores": {0.965, 1.75},
+	} {
+		if g, r := goodput["gabion"+variant], ratio["gabion"+variant]; g < want.goodput || r > want.ratio {
+			t.Errorf("%s: goodput %v of what the server can do, p99 %v times that without load, want at least %v and at most %v",
+				variant, g, r, want.goodput, want.ratio)
 		}
 		if r := ratio["no-limit"+variant]; r < 20 {
 			t.Errorf("%s: p99 %v times that without load, and no limit", variant, r)
