@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,7 +46,7 @@ func TestAlarmTimes(t *testing.T) {
 				start := time.Now()
 				al := as.take(a, start.Add(last))
 				<-ctx.Done()
-				if took := time.Since(start); took != last || context.Cause(ctx) != ErrAttemptTimeout {
+				if took := time.Since(start); took != last || !errors.Is(context.Cause(ctx), ErrAttemptTimeout) {
 					t.Errorf("it rang after %v, saying %v, want after %v", took, context.Cause(ctx), last)
 				}
 				if al.stop() {
