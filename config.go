@@ -48,6 +48,7 @@ type config struct {
 	policyFile      string
 	policyKV        bool
 	clientOptions   []transport.ClientOption
+	serverOptions   []transport.ServerOption
 	server          transport.ServerSettings
 	tls             *tls.Config
 	protocols       *http.Protocols

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -140,7 +141,7 @@ func (s *Service) openServer() error {
 		s.routes = wrap(s.routes)
 	}
 	var err error
-	if s.server, err = transport.NewServer(http.HandlerFunc(s.serveHTTP), opts...); err != nil {
+	if s.server, err = transport.NewServer(http.HandlerFunc(s.serveHTTP), append(opts, s.cfg.serverOptions...)...); err != nil {
 		return err
 	}
 	remove := s.telemetry.Metrics().AddServerLimit(s.cfg.name, s.server.Limit)
@@ -155,11 +156,25 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveProbe(w, r)
 		return
 	}
-	if _, pattern := s.mux.Handler(r); pattern == "" {
+	switch h, pattern := s.mux.Handler(r); {
+	case reflect.TypeOf(h) == redirect:
+		bare(w.Header())
+	case pattern == "":
 		s.unmatched(w, r)
 		return
 	}
 	s.routes.ServeHTTP(w, r)
+}
+
+// redirect is what a ServeMux answers a path with that is not clean, or lacks
+// its last slash.
+var redirect = reflect.TypeOf(http.RedirectHandler("/", http.StatusTemporaryRedirect))
+
+// bare makes a redirect one without a body: net/http would write a page of HTML
+// that holds what the caller has sent, for callers that want none.
+func bare(h http.Header) {
+	h["Content-Type"] = nil // says that there is nothing to say
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 // isPublicProbe reports whether r asks for a probe that is served in public.

@@ -157,6 +157,15 @@ func WithServerSettings(s transport.ServerSettings) Option {
 	return option(func(c *config) { c.server = s })
 }
 
+// WithServerOptions adds options to the server, such as [transport.WithFairness].
+// They come after those that the service sets itself and win over them where only
+// one can hold: [transport.WithSettings] over [WithServerSettings], for example.
+// Observers see requests after the service's own, and what
+// [transport.WithExempt] lets pass does so beside the public health checks.
+func WithServerOptions(opts ...transport.ServerOption) Option {
+	return option(func(c *config) { c.serverOptions = append(c.serverOptions, opts...) })
+}
+
 // WithTLS makes the service speak TLS to its callers.
 func WithTLS(cfg *tls.Config) Option {
 	return option(func(c *config) { c.tls = cfg })

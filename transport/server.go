@@ -103,9 +103,16 @@ func orDiscard(l *slog.Logger) *slog.Logger {
 
 // WithExempt sets which requests are served however busy the server is: those
 // whose answer costs nothing and that must not fail because of load, such as
-// probes. They count as in flight but take no place. Default none.
+// probes. They count as in flight but take no place. Of several options each
+// exempts what it says. Default none.
 func WithExempt(exempt func(*http.Request) bool) ServerOption {
-	return serverOption(func(c *serverConfig) { c.exempt = exempt })
+	return serverOption(func(c *serverConfig) {
+		if others := c.exempt; others != nil {
+			c.exempt = func(r *http.Request) bool { return others(r) || exempt(r) }
+			return
+		}
+		c.exempt = exempt
+	})
 }
 
 // WithFairness lets clients take turns when there are more requests than the
