@@ -125,20 +125,21 @@ func newID(key string) string {
 func (s *Carts) Get(ctx context.Context, id string) (Cart, error) {
 	c, err := s.repo.Get(id)
 	if errors.Is(err, ErrNotFound) {
-		return s.fetch(ctx, id)
+		missing := s.replicas.Fetch(ctx, id)
+		c, err = s.repo.Get(id)
+		return c, certain(err, missing)
 	}
 	return c, err
 }
 
-// fetch is Get of what all replicas know. Another replica may have made the cart
-// and not have told this one, so that it is unknown only if all have been asked.
-func (s *Carts) fetch(ctx context.Context, id string) (Cart, error) {
-	missing := s.replicas.Fetch(ctx, id)
-	c, err := s.repo.Get(id)
-	if errors.Is(err, ErrNotFound) && missing != nil {
-		return Cart{}, fmt.Errorf("%w: %w", ErrUncertain, missing)
+// certain returns err, or [ErrUncertain] where err says that there is nothing
+// and a replica is missing: that one may have made the cart, or filled it, and
+// not have told this one.
+func certain(err, missing error) error {
+	if missing != nil && (errors.Is(err, ErrNotFound) || errors.Is(err, ErrEmpty)) {
+		return fmt.Errorf("%w: %w", ErrUncertain, missing)
 	}
-	return c, err
+	return err
 }
 
 // SetItem sets how many pieces of product are in a cart; 0 takes it out. The
@@ -174,24 +175,29 @@ func (s *Carts) SetItem(ctx context.Context, id, key, product string, quantity i
 // Checkout turns a cart into an order at today's prices. Repeated with the same
 // key, on whatever replica, it returns the same order; created is true for the
 // call that made it. If it fails, either nothing was ordered, or it can be
-// repeated with the same key to learn what was. Errors: [ErrOrdered], [ErrEmpty],
-// and those of [Carts.Get], [Prices] and [Inventory].
+// repeated with the same key to learn what was. Without a replica that does not
+// answer the order has what this one knows of the cart, which must be something.
+// Errors: [ErrOrdered], [ErrEmpty], and those of [Carts.Get], [Prices] and
+// [Inventory].
 func (s *Carts) Checkout(ctx context.Context, id, key string) (o Order, created bool, err error) {
 	unlock, err := s.busy.lock(ctx, id)
 	if err != nil {
 		return Order{}, false, err
 	}
 	defer unlock()
-	c, err := s.fetch(ctx, id) // what was changed elsewhere shall be in the order
+	// What was changed elsewhere shall be in the order, as far as the others
+	// can be asked.
+	missing := s.replicas.Fetch(ctx, id)
+	c, err := s.repo.Get(id)
 	if err != nil {
-		return Order{}, false, err
+		return Order{}, false, certain(err, missing)
 	}
 	if c.Order != nil {
 		return s.repeated(ctx, c, key)
 	}
 	o, created, err = s.order(ctx, c, key)
 	if err != nil {
-		return Order{}, false, err
+		return Order{}, false, certain(err, missing)
 	}
 	c, err = s.repo.Update(id, func(before Cart, found bool) (Cart, error) {
 		if !found {

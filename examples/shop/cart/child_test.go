@@ -46,7 +46,13 @@ func childMain(args []string) error {
 		return err
 	}
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(market)}} // whatever the host
-	log := slog.New(slog.DiscardHandler)
+	// In a file, which outlives the process: the test reads in it which carts a
+	// replica was late to hear of.
+	file, err := os.OpenFile(filepath.Join(dir, number+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	log := debugLog(file)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -61,23 +67,55 @@ func childMain(args []string) error {
 		mux.HandleFunc(pattern, h)
 	}
 	go http.Serve(l, mux)
-	_ = n.rep.CatchUp(context.Background())
+	// One that starts alone takes orders without what the other was told. At
+	// most one is killed at a time, so the other is up, however long it takes.
+	for n.rep.CatchUp(context.Background()) != nil {
+	}
 	go n.rep.Run(context.Background())
 	go n.gate.Run(context.Background())
 	me, err := json.Marshal(Peer{store.ID(), self})
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(dir, number+".peer")
-	if err := os.WriteFile(file+".new", me, 0o600); err != nil {
+	entry := filepath.Join(dir, number+".peer")
+	if err := os.WriteFile(entry+".new", me, 0o600); err != nil {
 		return err
 	}
-	if err := os.Rename(file+".new", file); err != nil {
+	if err := os.Rename(entry+".new", entry); err != nil {
 		return err
 	}
 	fmt.Println(self)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
+}
+
+// debugLog returns a log that leaves nothing out.
+func debugLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// ahead returns the carts of which, says the debug log, a change was
+// acknowledged although a replica that may have been up did not have it.
+func ahead(log string) map[string]bool {
+	carts := map[string]bool{}
+	for line := range strings.Lines(log) {
+		var entry struct{ Msg, Cart string }
+		// A line that a kill cut short was not acknowledged.
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == msgAhead {
+			carts[entry.Cart] = true
+		}
+	}
+	return carts
+}
+
+// log returns what all lives of the replica have logged.
+func (c *child) log() string {
+	c.t.Helper()
+	data, err := os.ReadFile(c.logFile)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(data)
 }
 
 // peerFiles finds the replicas that have left a file in dir.
@@ -100,8 +138,10 @@ func peerFiles(dir, self string) Peers {
 type child struct {
 	t    *testing.T
 	spec string
-	url  atomic.Pointer[string]
-	cmd  *exec.Cmd
+	// logFile is what all its lives write to.
+	logFile string
+	url     atomic.Pointer[string]
+	cmd     *exec.Cmd
 }
 
 // start returns once the replica is ready.
@@ -142,7 +182,7 @@ func processes(t *testing.T, m *market) [2]*child {
 	dir, market := t.TempDir(), m.serve(t)
 	var two [2]*child
 	for i := range two {
-		two[i] = &child{t: t, spec: fmt.Sprint(dir, " ", i, " ", market)}
+		two[i] = &child{t: t, logFile: filepath.Join(dir, fmt.Sprint(i, ".log")), spec: fmt.Sprint(dir, " ", i, " ", market)}
 		two[i].start()
 		t.Cleanup(two[i].kill)
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type shopper struct {
 type visit struct {
 	cart  string
 	items map[string]int
+	said  map[string][]int // by product: every quantity that was acknowledged
 	order orderJSON
 }
 
@@ -58,13 +60,14 @@ func (s *shopper) visit(ctx context.Context, n int) bool {
 	}
 	var made struct{ ID string }
 	decode(s.t, body, &made)
-	v := visit{cart: made.ID, items: map[string]int{}}
+	v := visit{cart: made.ID, items: map[string]int{}, said: map[string][]int{}}
 	for change := range 3 + rand.N(6) {
 		product, n := fmt.Sprint("p", rand.N(4)), rand.N(10)
 		path := "/carts/" + v.cart + "/items/" + product
 		if status, body := s.call(ctx, "PUT", path, fmt.Sprintf(`{"quantity":%d}`, n), fmt.Sprint(key, "-", change)); status != 200 {
 			return s.odd(ctx, "put", status, body)
 		}
+		v.said[product] = append(v.said[product], n)
 		if v.items[product] = n; n == 0 {
 			delete(v.items, product)
 		}
@@ -90,7 +93,10 @@ func (s *shopper) odd(ctx context.Context, what string, status int, body string)
 
 // TestKilledReplicasLoseNothing kills one of two replicas again and again while
 // carts are filled and bought. In the end both have every change that was
-// acknowledged, and each cart was ordered once.
+// acknowledged, each cart was ordered once, and the order has all that was in
+// the cart. The last is not promised of a cart with a change that a replica
+// which was up had not taken within half a second. The replicas log those: on a
+// machine with time for them there are none.
 func TestKilledReplicasLoseNothing(t *testing.T) {
 	kills := 50
 	if testing.Short() {
@@ -127,7 +133,8 @@ func TestKilledReplicasLoseNothing(t *testing.T) {
 func (m *market) check(t *testing.T, replicas [2]*child, shoppers []*shopper) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	calls, carts, orders := 0, 0, 0
+	early := ahead(replicas[0].log() + replicas[1].log())
+	calls, carts, orders, loose := 0, 0, 0, 0
 	for _, s := range shoppers {
 		calls += s.calls
 		for _, v := range s.visits {
@@ -142,12 +149,17 @@ func (m *market) check(t *testing.T, replicas [2]*child, shoppers []*shopper) {
 				continue
 			}
 			orders++
-			if o := m.orderOf(v.cart); o.ID != v.order.Order || !v.sameLines(v.order.Lines) {
+			whole := v.sameLines(v.order.Lines)
+			if early[v.cart] {
+				loose++
+				whole = v.saidLines(v.order.Lines)
+			}
+			if o := m.orderOf(v.cart); o.ID != v.order.Order || !whole {
 				t.Errorf("cart %s: told order %+v of %v, the inventory has %+v", v.cart, v.order, v.items, o)
 			}
 		}
 	}
-	t.Logf("%d calls acknowledged, %d carts, %d orders", calls, carts, orders)
+	t.Logf("%d calls acknowledged, %d carts, %d orders, %d of them need not be whole", calls, carts, orders, loose)
 	if carts == 0 || orders == 0 {
 		t.Error("nobody bought anything")
 	}
@@ -176,6 +188,16 @@ func (v visit) sameLines(lines []lineJSON) bool {
 		}
 	}
 	return len(lines) == len(v.items)
+}
+
+// saidLines reports whether each line was acknowledged at some time.
+func (v visit) saidLines(lines []lineJSON) bool {
+	for _, l := range lines {
+		if !slices.Contains(v.said[l.Product], l.Quantity) {
+			return false
+		}
+	}
+	return true
 }
 
 // TestStoppedReplicaDoesNotUndo: a replica that was stopped wakes with an old

@@ -12,9 +12,9 @@
 //
 // A change is committed to the replica's own file, synced to the disk, together
 // with a row in a log of changes. Then it is pushed to every peer that answers,
-// and only then acknowledged. What a peer misses, because it was down or hung or
-// cut off, it pulls from the log: at its start before it is ready, and all the
-// time after. How far it has read is stored in the same transaction as what it
+// which may take half a second, and only then acknowledged. What a peer misses,
+// because it was down or hung or cut off or too slow, it pulls from the log: at
+// its start before it is ready, and all the time after. How far it has read is stored in the same transaction as what it
 // read.
 //
 // A change that got no answer in time is asked for again at another replica,
@@ -25,13 +25,28 @@
 // reservation for a cart and a key and answers every repetition with the same.
 // So two replicas that check out one cart at once end with one order. A change
 // and a checkout of one cart at the same moment on two replicas are concurrent:
-// the change may miss the order, whose lines then say what was bought. So may one
-// that only a replica was told that the other cannot reach. Nor can replicas that
-// do not reach each other know which of two changes is the later one, beyond what
-// their clocks say.
+// the change may miss the order, whose lines then say what was bought. Nor can
+// replicas that do not reach each other know which of two changes is the later
+// one, beyond what their clocks say.
 //
-// A replica that lacks a cart says that there is none only if all replicas have
-// been asked; else it answers 503, and the caller tries another one.
+// # What is promised
+//
+// A change that was acknowledged stays: every replica gets it, whichever are
+// killed and restarted meanwhile.
+//
+// It is also in every order that follows, if all replicas had it when it was
+// acknowledged or the others were down then and have caught up since. But one
+// that was up and silent, for it hung or was cut off or had no time, may take
+// an order before it gets the change, when it cannot ask the replica that has
+// it either: that one is down, or does not answer in half a second, or did not
+// answer last. So may one that starts while the others do not answer. The
+// change is then in the cart and not in the order. To promise more, a replica
+// would have to refuse changes or orders whenever another one is silent, and
+// here any one of them is to be enough.
+//
+// A replica that lacks a cart, or has nothing in it to check out, says so only
+// if all replicas have been asked; else it answers 503, and the caller tries
+// another one.
 //
 // # A replica that was stopped
 //

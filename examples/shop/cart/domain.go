@@ -27,8 +27,8 @@ const (
 var (
 	// ErrNotFound: there is no such cart.
 	ErrNotFound = errors.New("cart: not found")
-	// ErrUncertain: this replica does not have the cart, and another one, which
-	// may have it, does not answer.
+	// ErrUncertain: this replica does not have the cart, or has nothing in it to
+	// check out, and another one, which may have more, does not answer.
 	ErrUncertain = errors.New("cart: not all replicas can be asked for it")
 	// ErrOrdered: the cart has been checked out, and is closed for good.
 	ErrOrdered = errors.New("cart: already ordered")

@@ -6,13 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gabion-go/gabion/internal/memnet"
 )
@@ -25,6 +27,7 @@ type fleet struct {
 	market  *market
 	network memnet.Network
 	nodes   []*replica
+	log     logbook
 
 	mu    sync.Mutex
 	cut   bool // nobody reaches a peer
@@ -40,6 +43,25 @@ type replica struct {
 	server *httptest.Server
 	client *http.Client
 	stop   func()
+	late   atomic.Int64 // nanoseconds that peers wait for each answer
+}
+
+// logbook keeps what all replicas log.
+type logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logbook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logbook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // newFleet starts n replicas. Their background work runs only with run.
@@ -64,12 +86,17 @@ func (r *replica) start(run bool) {
 		t.Fatal(err)
 	}
 	r.client = &http.Client{Transport: &http.Transport{DialContext: r.fleet.network.Dial}}
-	if r.node, err = newNode(Config{Store: r.store, Peers: r.client}, r.peers, r.self, r.fleet.market, r.fleet.market, slog.New(slog.DiscardHandler)); err != nil {
+	if r.node, err = newNode(Config{Store: r.store, Peers: r.client}, r.peers, r.self, r.fleet.market, r.fleet.market, debugLog(&r.fleet.log)); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	for pattern, h := range r.routes {
-		mux.HandleFunc(pattern, h)
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
+			if strings.HasPrefix(req.URL.Path, "/internal/") {
+				time.Sleep(time.Duration(r.late.Load()))
+			}
+			h(w, req)
+		})
 	}
 	server := r.fleet.serve(mux)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -239,7 +239,7 @@ var known = []struct {
 	problem transport.Problem
 }{
 	{ErrNotFound, transport.Problem{Type: "/problems/unknown-cart", Title: "Unknown cart", Status: http.StatusNotFound, Detail: "There is no such cart."}},
-	{ErrUncertain, transport.Problem{Status: http.StatusServiceUnavailable, Title: "Replicas missing", Detail: "The replica that may have this cart does not answer. Nothing was changed."}},
+	{ErrUncertain, transport.Problem{Status: http.StatusServiceUnavailable, Title: "Replicas missing", Detail: "A replica that may know more of this cart does not answer. Nothing was changed."}},
 	{ErrOrdered, transport.Problem{Type: "/problems/already-ordered", Title: "Already ordered", Status: http.StatusConflict, Detail: "This cart has been ordered and cannot be changed any more."}},
 	{ErrKeyReused, transport.Problem{Type: "/problems/key-reused", Title: "Key used before", Status: http.StatusConflict, Detail: "This key belongs to another change, or has ordered another cart."}},
 	{ErrEmpty, transport.Problem{Type: "/problems/empty-cart", Title: "Empty cart", Status: http.StatusUnprocessableEntity, Detail: "There is nothing in this cart."}},

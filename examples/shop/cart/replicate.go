@@ -144,8 +144,15 @@ func (r *Replicator) CatchUp(ctx context.Context) error {
 	}
 }
 
+// msgAhead is logged for each change that Push gave up on for a while.
+const msgAhead = "a replica that may be up does not have a change yet"
+
 // Push sends c to the peers that answered last and waits for them up to 500 ms.
 // It goes on when ctx ends: the change has happened.
+//
+// A peer that is down reads the change before it serves again. One that is late
+// may serve without it, and so take an order without it; that is logged at
+// debug level.
 func (r *Replicator) Push(ctx context.Context, c Cart) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 	defer cancel()
@@ -155,9 +162,19 @@ func (r *Replicator) Push(ctx context.Context, c Cart) {
 		return
 	}
 	path := "/internal/carts?id=" + url.QueryEscape(c.ID) // for the access log
-	_ = r.roster.ask(r.roster.answering(), func(p Peer) error {
+	answering, silence := r.roster.answering()
+	err = errors.Join(silence, r.roster.ask(answering, func(p Peer) error {
 		return r.call(ctx, http.MethodPost, p, path, body, nil)
-	})
+	}))
+	if late(err) {
+		r.log.DebugContext(ctx, msgAhead, "cart", c.ID, "error", err)
+	}
+}
+
+// late reports whether err is that of a peer that may be up: it did not answer
+// in time, or answered that it could not.
+func late(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errStatus)
 }
 
 var (
@@ -165,6 +182,8 @@ var (
 	errSilent = errors.New("cart: a replica is silent")
 	// errApart: this replica has started just now, and not found the others.
 	errApart = errors.New("cart: the other replicas have not been found yet")
+	// errStatus: a peer has answered with an error.
+	errStatus = errors.New("cart: ask peer")
 )
 
 // Fetch takes in what the peers that answered last know of a cart, and waits
@@ -174,12 +193,12 @@ var (
 func (r *Replicator) Fetch(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 	defer cancel()
-	answering := r.roster.answering()
+	answering, silence := r.roster.answering()
 	var missing error
 	if until := r.apart.Load(); until != nil && time.Now().Before(*until) {
 		missing = errApart
 	}
-	if len(answering) < len(r.roster.known()) {
+	if silence != nil {
 		missing = errSilent
 	}
 	return errors.Join(missing, r.roster.ask(answering, func(p Peer) error {
@@ -284,7 +303,7 @@ func (r *Replicator) call(ctx context.Context, method string, p Peer, path strin
 	case resp.StatusCode == http.StatusNotFound:
 		return ErrNotFound
 	case resp.StatusCode > 299:
-		return fmt.Errorf("cart: ask peer: %s", resp.Status)
+		return fmt.Errorf("%w: %s", errStatus, resp.Status)
 	case out == nil:
 		return nil
 	}

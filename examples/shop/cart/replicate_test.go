@@ -92,11 +92,11 @@ func TestSilentPeerCostsNothingUntilItAnswers(t *testing.T) {
 		if d := time.Since(start); d != pushTimeout {
 			t.Errorf("20 changes waited %v for a peer that hangs, want the first to wait %v", d, pushTimeout)
 		}
-		if len(rep.roster.answering()) != 0 {
+		if len(pushesTo(rep)) != 0 {
 			t.Error("the peer that hangs is still pushed to")
 		}
 		rep.Heard("hung", "")
-		if len(rep.roster.answering()) != 1 {
+		if len(pushesTo(rep)) != 1 {
 			t.Error("the peer that asked for changes is not pushed to again")
 		}
 	})
@@ -112,8 +112,8 @@ func TestHeardWhileAnOldCallFails(t *testing.T) {
 			a.rep.Heard(p.Store, b.server.URL)
 			return errors.New("connection reset")
 		})
-		if err == nil || len(a.rep.roster.answering()) != 1 {
-			t.Errorf("got %v and %v, want an error and the peer that came back", err, a.rep.roster.answering())
+		if err == nil || len(pushesTo(a.rep)) != 1 {
+			t.Errorf("got %v and %v, want an error and the peer that came back", err, pushesTo(a.rep))
 		}
 	})
 }
@@ -128,7 +128,7 @@ func TestCallersThatLeaveSilenceNobody(t *testing.T) {
 		a := f.nodes[0]
 		_ = a.rep.Fetch(gone, "c1")
 		a.rep.Push(gone, cartOf("c1", 1, 1))
-		if len(a.rep.roster.answering()) != 1 {
+		if len(pushesTo(a.rep)) != 1 {
 			t.Error("the peer is not pushed to any more")
 		}
 	})
@@ -180,7 +180,7 @@ func TestPeersWithoutNames(t *testing.T) {
 		if _, err := a.store.Get(id); err != nil {
 			t.Errorf("the other's cart: %v", err)
 		}
-		if got := rep.roster.answering(); len(got) != 1 || got[0] != (Peer{b.store.ID(), b.server.URL}) {
+		if got := pushesTo(rep); len(got) != 1 || got[0] != (Peer{b.store.ID(), b.server.URL}) {
 			t.Errorf("peers: got %v, want the other one", got)
 		}
 	})
@@ -343,6 +343,95 @@ func TestCheckoutSeesWhatOnlyThePeerKnows(t *testing.T) {
 	})
 }
 
+// TestWhatAnOrderMayMiss: a change that was acknowledged is in every order that
+// follows, but for one: the other replica was up and did not take the change in
+// time, and takes the order when the first one does not answer. The cart has
+// the change all the same.
+func TestWhatAnOrderMayMiss(t *testing.T) {
+	const all, part = "[{mug 2} {pot 1}]", "[{mug 2}]"
+	answers := func(*replica) {}
+	hangs := func(r *replica) { r.late.Store(int64(10 * pushTimeout)) }
+	dies := (*replica).shutdown
+	for name, tc := range map[string]struct {
+		atChange func(b *replica)
+		atOrder  func(a *replica)
+		ahead    bool
+		want     string
+	}{
+		"taken by both":              {answers, dies, false, all},
+		"taken when back":            {dies, dies, false, all},
+		"late, but can ask":          {hangs, answers, true, all},
+		"late, and the other down":   {hangs, dies, true, part},
+		"late, and the other silent": {hangs, hangs, true, part},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, 2, false)
+				a, b := f.nodes[0], f.nodes[1]
+				id := a.create()
+				a.put(id, "mug", 2)
+				tc.atChange(b)
+				a.put(id, "pot", 1)
+				b.comeBack()
+				if got := ahead(f.log.String())[id]; got != tc.ahead {
+					t.Errorf("acknowledged before b had it: logged %v, want %v", got, tc.ahead)
+				}
+				tc.atOrder(a)
+				var o orderJSON
+				decode(t, b.must(201, "POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", "k1"), &o)
+				if got := fmt.Sprint(fromLinesJSON(o.Lines)); got != tc.want {
+					t.Errorf("order: got %s, want %s", got, tc.want)
+				}
+				a.comeBack()
+				f.converge()
+				for _, r := range f.nodes {
+					r.wantItems(id, all)
+				}
+			})
+		})
+	}
+}
+
+// comeBack ends what made the replica late or took it down.
+func (r *replica) comeBack() {
+	r.fleet.t.Helper()
+	r.late.Store(0)
+	if r.server != nil {
+		return
+	}
+	r.start(false)
+	if err := r.rep.CatchUp(r.fleet.t.Context()); err != nil {
+		r.fleet.t.Fatal(err)
+	}
+}
+
+// TestEmptyForAllItKnows: a replica that has nothing to check out says so only
+// if all have been asked.
+func TestEmptyForAllItKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, false)
+		a, b := f.nodes[0], f.nodes[1]
+		filled, emptied, untouched := a.create(), a.create(), a.create()
+		a.put(emptied, "mug", 1)
+		a.put(emptied, "mug", 0)
+		f.partition(true)
+		a.put(filled, "mug", 2)
+		a.put(emptied, "mug", 3)
+		checkout := func(status int, id string) {
+			t.Helper()
+			b.must(status, "POST", "/carts/"+id+"/checkout", "", "Idempotency-Key", "checkout "+id)
+		}
+		checkout(503, filled)
+		checkout(503, emptied) // the inventory was asked for an order of before
+		checkout(503, untouched)
+		f.partition(false)
+		f.converge()
+		checkout(201, filled)
+		checkout(201, emptied)
+		checkout(422, untouched)
+	})
+}
+
 func TestChangeWaitsForACheckout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, false)
@@ -389,8 +478,14 @@ func TestWithoutAnybodyAsking(t *testing.T) {
 			c, err := b.store.Get(id)
 			return err == nil && len(c.Lines()) == 1
 		})
-		eventually(t, "a pushes to b again", func() bool { return len(a.rep.roster.answering()) == 1 })
+		eventually(t, "a pushes to b again", func() bool { return len(pushesTo(a.rep)) == 1 })
 	})
+}
+
+// pushesTo returns the peers that rep pushes to.
+func pushesTo(rep *Replicator) []Peer {
+	peers, _ := rep.roster.answering()
+	return peers
 }
 
 // eventually waits up to 10 s for something that other goroutines bring about.

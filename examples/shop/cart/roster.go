@@ -2,6 +2,7 @@ package cart
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -31,7 +32,7 @@ type roster struct {
 	log     *slog.Logger
 
 	mu     sync.Mutex
-	silent map[string]bool    // by store: did not answer last
+	silent map[string]error   // by store: why it did not answer last
 	heard  map[string]contact // by store: has asked for changes lately
 }
 
@@ -42,7 +43,7 @@ type contact struct {
 }
 
 func newRoster(self string, visible Peers, log *slog.Logger) *roster {
-	return &roster{self: self, visible: visible, log: log, silent: map[string]bool{}, heard: map[string]contact{}}
+	return &roster{self: self, visible: visible, log: log, silent: map[string]error{}, heard: map[string]contact{}}
 }
 
 // heardFrom notes that the peer with that store is there, so that changes are
@@ -82,12 +83,20 @@ func (r *roster) known() []Peer {
 	return peers
 }
 
-// answering returns the known peers that answered when last asked.
-func (r *roster) answering() []Peer {
+// answering returns the known peers that answered when last asked. silence
+// joins why the others did not.
+func (r *roster) answering() (peers []Peer, silence error) {
 	known := r.known()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.DeleteFunc(known, func(p Peer) bool { return r.silent[p.Store] })
+	for _, p := range known {
+		if why := r.silent[p.Store]; why != nil {
+			silence = errors.Join(silence, fmt.Errorf("cart: %s is silent: %w", p.URL, why))
+			continue
+		}
+		peers = append(peers, p)
+	}
+	return peers, silence
 }
 
 // ask puts a question to all peers at once and notes who answered. The error
@@ -123,12 +132,12 @@ func (r *roster) note(p Peer, start time.Time, err error) {
 func (r *roster) mark(p Peer, start time.Time, err error) (was, is bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	was = r.silent[p.Store]
+	was = r.silent[p.Store] != nil
 	switch {
 	case err == nil:
 		delete(r.silent, p.Store)
 	case r.heard[p.Store].at.Before(start):
-		r.silent[p.Store] = true
+		r.silent[p.Store] = err
 	}
-	return was, r.silent[p.Store]
+	return was, r.silent[p.Store] != nil
 }
