@@ -23,9 +23,10 @@ func TestServerOptions(t *testing.T) {
 			transport.WithExempt(func(r *http.Request) bool { return r.URL.Path == "/ping" })))
 		defer func() { _ = svc.Close() }()
 		var served []string
+		start := time.Now()
 		svc.HandleFunc("/work", func(_ http.ResponseWriter, r *http.Request) {
 			time.Sleep(10 * time.Millisecond)
-			served = append(served, r.RemoteAddr)
+			served = append(served, r.RemoteAddr+time.Since(start).String())
 		})
 		svc.HandleFunc("/ping", func(http.ResponseWriter, *http.Request) {})
 		serve := func(path, client string) int {
@@ -35,7 +36,6 @@ func TestServerOptions(t *testing.T) {
 			svc.Handler().ServeHTTP(w, r)
 			return w.Code
 		}
-		start := time.Now()
 		for _, client := range strings.Split("hhhl", "") {
 			go serve("/work", client)
 			synctest.Wait()
@@ -47,8 +47,8 @@ func TestServerOptions(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if got := strings.Join(served, ""); got != "hhlh" {
-			t.Errorf("served %s, want the light client in its turn", got)
+		if got := strings.Join(served, " "); got != "h10ms h20ms l30ms h40ms" {
+			t.Errorf("served %s, want one after the other and the light client in its turn", got)
 		}
 	})
 }
