@@ -32,10 +32,10 @@ func TestServicesAreBounded(t *testing.T) {
 	if err := ask("pricing"); err != nil {
 		t.Fatal(err)
 	}
-	real := *c.services.Load()
-	full := maps.Clone(real)
+	before := *c.services.Load()
+	full := maps.Clone(before)
 	for i := range 10_000 - 2 { // all the same one: only how many matters
-		full[serviceKey{host: "s" + strconv.Itoa(i)}] = real[serviceKey{host: "pricing"}]
+		full[serviceKey{host: "s" + strconv.Itoa(i)}] = before[serviceKey{host: "pricing"}]
 	}
 	c.services.Store(&full)
 	if err := ask("last"); err != nil {

@@ -39,7 +39,6 @@ type scene struct {
 	mu       sync.Mutex
 	handler  func(instance string) http.HandlerFunc
 	settings transport.ServerSettings
-	serving  []discovery.Instance
 }
 
 // call sets how pricing is called, and serves the instances that have no name
