@@ -197,7 +197,9 @@ func (x *exchange) leave(began time.Time) {
 	if x.state.place.release(now, x.limitOutcome(now)) {
 		x.info.Shadowed = ShadowQueue
 	}
-	x.state.server.load.record(now.Sub(began), x.w.status >= 500)
+	if x.state.shed.Load() == nil { // a refusal's time says nothing of the work
+		x.state.server.load.record(now.Sub(began), x.w.status >= 500)
+	}
 }
 
 // exempt reports whether r is served however busy the server is.

@@ -3,9 +3,12 @@ package transport_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,6 +159,54 @@ func TestMarkShed(t *testing.T) {
 		t.Errorf("observed %+v", seen)
 	}
 	transport.MarkShed(t.Context(), "rate")
+}
+
+// Refusals of a middleware, quick as they are, say nothing of how busy the server
+// is: neither its limit nor its report goes by them, as both do by answers.
+func TestMarkedRefusalsSayNothing(t *testing.T) {
+	for _, shed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("shed=%v", shed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var served atomic.Int32
+				srv, err := transport.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if served.Add(1) < 1000 {
+						time.Sleep(100 * time.Microsecond)
+					} else {
+						time.Sleep(50 * time.Millisecond)
+					}
+					if shed {
+						transport.MarkShed(r.Context(), "rate")
+					}
+					w.WriteHeader(http.StatusTooManyRequests)
+				}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, before := srv.Limit()
+				var wg sync.WaitGroup
+				for range 40 {
+					wg.Go(func() {
+						for range 200 {
+							srv.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+						}
+					})
+				}
+				wg.Wait()
+				r := httptest.NewRequest(http.MethodGet, "/", nil)
+				r.Header.Set(transport.HeaderAttempt, "1")
+				w := httptest.NewRecorder()
+				srv.ServeHTTP(w, r)
+				_, after := srv.Limit()
+				if still := after == before; still != shed {
+					t.Errorf("the limit was %d and is %d", before, after)
+				}
+				report := w.Header().Get(transport.HeaderLoad)
+				if none := strings.Contains(report, "latency_ms=0.000"); none != shed || report == "" {
+					t.Errorf("reported %q", report)
+				}
+			})
+		})
+	}
 }
 
 type shedObserver struct {
