@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -281,6 +282,40 @@ func TestExpiredInTheQueue(t *testing.T) {
 		wg.Wait()
 		if n := f.hit("a:1"); n != 1 {
 			t.Errorf("%d of 5 requests with 500 ms were begun by a server that can do one a second, want 1", n)
+		}
+	})
+}
+
+// lateContext has a deadline, and a timer that has not run yet.
+type lateContext struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// A request that gets a place at the very moment of its deadline is not begun,
+// whichever timer runs first.
+func TestAPlaceAtTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := 0
+		srv, err := transport.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			begun++
+			time.Sleep(time.Second)
+		}), transport.WithSettings(transport.ServerSettings{Limit: limit.Settings{Initial: 1, Min: 1, Max: 1, Queue: 10, QueueWait: 5 * time.Second}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := lateContext{t.Context(), time.Now().Add(time.Second)}
+		go srv.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		synctest.Wait()
+		w := httptest.NewRecorder()
+		srv.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
+		if w.Code != http.StatusGatewayTimeout || begun != 1 {
+			t.Errorf("answered %d, %d requests begun; want 504 and only the first", w.Code, begun)
+		}
+		if n, _ := srv.Limit(); n != 0 {
+			t.Errorf("%d places are taken after the last request", n)
 		}
 	})
 }
