@@ -29,7 +29,8 @@ type ServerSettings struct {
 	WriteTimeout time.Duration
 	// IdleTimeout is how long a connection may wait for its next request.
 	// Default 120 s, which is longer than the 60 s of common load balancers,
-	// so that they and not this server close a connection.
+	// so that they and not this server close a connection. What forgets silent
+	// connections later than that, as AWS's NLB does after 350 s, meets none.
 	IdleTimeout time.Duration
 	// HeaderBytes bounds a request's header. Default 64 KiB.
 	HeaderBytes int
