@@ -76,20 +76,7 @@ func TestLocalHandlersRetryForTheirCallers(t *testing.T) {
 			w.WriteHeader(status)
 		})
 		from(f, served, nil, func(ctx context.Context) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://mid/", nil)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			resp, err := c.RoundTrip(req)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			_ = resp.Body.Close()
-			if mark := resp.Header.Get(transport.HeaderNoRetry); resp.StatusCode != 503 || mark == "" {
-				t.Errorf("got %d marked %q, want a 503 that says that retrying has been done", resp.StatusCode, mark)
-			}
+			askMid(ctx, t, c, 503, true)
 		})
 		n := 0
 		for _, addr := range leaves {
@@ -99,6 +86,26 @@ func TestLocalHandlersRetryForTheirCallers(t *testing.T) {
 			t.Errorf("%d attempts at the leaf, want the 3 of one hop", n)
 		}
 	})
+}
+
+// askMid calls the one in the middle, whose answer must have this status and, or
+// not, say that retrying has been done.
+func askMid(ctx context.Context, t *testing.T, c *transport.Client, status int, marked bool) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://mid/", nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	resp, err := c.RoundTrip(req)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	_ = resp.Body.Close()
+	if got := resp.Header.Get(transport.HeaderNoRetry) != ""; resp.StatusCode != status || got != marked {
+		t.Errorf("got %d, marked: %v; want %d, marked: %v", resp.StatusCode, got, status, marked)
+	}
 }
 
 // A handler that makes do without what it called has not failed for its callers,
@@ -114,20 +121,7 @@ func TestLocalHandlersThatRecover(t *testing.T) {
 			}
 		}, transport.WithPolicy(transport.Policy{Routes: map[string]transport.Route{"/": {Coalesce: true}}}))
 		from(f, served, nil, func(ctx context.Context) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://mid/", nil)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			resp, err := c.RoundTrip(req)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			_ = resp.Body.Close()
-			if mark := resp.Header.Get(transport.HeaderNoRetry); resp.StatusCode != 200 || mark != "" {
-				t.Errorf("got %d marked %q, want a 200 without a mark", resp.StatusCode, mark)
-			}
+			askMid(ctx, t, c, 200, false)
 		})
 	})
 }

@@ -126,8 +126,9 @@ func WithExempt(exempt func(*http.Request) bool) ServerOption {
 // names: take what the connection tells, as package ratelimit's ClientIP does,
 // or who signed the request; never a header as it comes from strangers. Nor must
 // it choose how much it matters: take X-Gabion-Criticality off what strangers
-// send, or they go before all others. client is called for every request, before any other work, and must be quick. Default
-// none: all requests are served in the order of one queue.
+// send, or they go before all others. client is called for every request, before
+// any other work, and must be quick. Default none: all requests are served in the
+// order of one queue.
 func WithFairness(client func(*http.Request) string) ServerOption {
 	return serverOption(func(c *serverConfig) { c.client = client })
 }
