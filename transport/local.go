@@ -92,7 +92,7 @@ func (c localContext) Value(key any) any {
 	switch key.(type) {
 	case requestStateKey:
 		return c.state
-	case criticalityKey, sharedKey:
+	case criticalityKey, sharedKey, inBatchKey:
 		return nil
 	}
 	return c.Context.Value(key)
