@@ -434,7 +434,7 @@ func (w *watch) run(ctx context.Context, yield func([]discovery.Instance, error)
 		}
 		list := reg.list(w.service)
 		if !w.known || !slices.EqualFunc(list, w.last, discovery.Instance.Equal) {
-			w.known, w.last = true, slices.Clone(list)
+			w.known, w.last = true, discovery.CloneList(list)
 			if !yield(list, nil) {
 				return
 			}

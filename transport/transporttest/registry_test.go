@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,40 @@ func TestRegistryConformance(t *testing.T) {
 	one, two := n.Host("one").Process(), n.Host("two").Process()
 	discoverytest.Run(t, func(*testing.T) discoverytest.Harness {
 		return discoverytest.Harness{Backend: one.Registry(), Reader: two.Registry()}
+	})
+}
+
+// What a watcher does to the lists that it is given changes nothing in what it is
+// told next: a list that is the same is not told again.
+func TestListsBelongToTheWatcher(t *testing.T) {
+	transporttest.Test(t, func(t *testing.T, n *transporttest.Network) {
+		p := n.Host("one").Process()
+		announce := func(service string) {
+			in := discovery.Instance{ID: service + "-1", Service: service, Addr: "one:1", Tags: []string{"tag"}, Meta: map[string]string{"k": "v"}}
+			if _, err := p.Registry().Register(t.Context(), in, nil); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second)
+		}
+		announce("tagged")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var told atomic.Int32
+		go func() {
+			for list, err := range p.Registry().Watch(ctx, "tagged") {
+				if err != nil || len(list) != 1 {
+					t.Errorf("told of %v, %v", list, err)
+					return
+				}
+				told.Add(1)
+				list[0].Tags[0], list[0].Meta["k"] = "ruined", "ruined"
+			}
+		}()
+		time.Sleep(time.Second)
+		announce("other") // wakes every watch
+		if n := told.Load(); n != 1 {
+			t.Errorf("told %d times of what has not changed", n)
+		}
 	})
 }
 
