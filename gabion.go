@@ -167,7 +167,8 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // redirect is what a ServeMux answers a path with that is not clean, or lacks
-// its last slash.
+// its last slash. It is the same as what [http.RedirectHandler] makes, so that one
+// which a service has registered is without a body too.
 var redirect = reflect.TypeOf(http.RedirectHandler("/", http.StatusTemporaryRedirect))
 
 // bare makes a redirect one without a body: net/http would write a page of HTML

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gabion-go/gabion/discovery"
 	"github.com/gabion-go/gabion/health"
+	"github.com/gabion-go/gabion/internal/leaktest"
 	"pgregory.net/rapid"
 )
 
@@ -317,7 +318,7 @@ func TestHangingCheckFailsAndDoesNotPileUp(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 59*time.Second)
 		defer cancel()
 		go c.Run(ctx)
-		before := runtime.NumGoroutine()
+		before := leaktest.InBubbles()
 		start := time.Now()
 		wantProbe(t, c.ReadyHandler(), 503, "fail")
 		if d := time.Since(start); d != 500*time.Millisecond {
@@ -334,7 +335,7 @@ func TestHangingCheckFailsAndDoesNotPileUp(t *testing.T) {
 				t.Fatalf("probe of a hanging check took %v, want none", d)
 			}
 		}
-		if n := runtime.NumGoroutine(); n > before+2 {
+		if n := leaktest.InBubbles(); n > before+2 {
 			t.Errorf("goroutines: got %d, had %d", n, before)
 		}
 		if got := c.Results()[0].Output; !strings.HasPrefix(got, "health: check hangs since") {

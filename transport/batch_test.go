@@ -291,6 +291,7 @@ func TestABatchThatIsNotThere(t *testing.T) {
 		routes := map[string]transport.Route{lookup: {Collapse: &collapse.Settings{}}}
 		for name, opts := range map[string][]transport.ClientOption{
 			"of the service": {transport.WithBatch("cart", lookup, fetchProducts), transport.WithServicePolicy("catalogue", transport.Policy{Routes: routes})},
+			"nil":            {transport.WithBatch("catalogue", lookup, nil), transport.WithServicePolicy("catalogue", transport.Policy{Routes: routes})},
 			"of any":         {transport.WithBatch("cart", "GET /other", fetchProducts), transport.WithPolicy(transport.Policy{Routes: routes})},
 		} {
 			if _, err := transport.NewClient(f.static, opts...); err == nil || !strings.Contains(err.Error(), "WithBatch") {

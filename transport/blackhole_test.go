@@ -1,11 +1,9 @@
 package transport_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,16 +11,10 @@ import (
 	"time"
 
 	"github.com/gabion-go/gabion/breaker"
+	"github.com/gabion-go/gabion/internal/leaktest"
 	"github.com/gabion-go/gabion/transport"
 	"github.com/gabion-go/gabion/transport/limit"
 )
-
-// bubbleGoroutines counts the goroutines of this test's bubble. Those outside,
-// which earlier tests or the runtime may have left, come and go as they like.
-func bubbleGoroutines() int {
-	dump := make([]byte, 8<<20)
-	return bytes.Count(dump[:runtime.Stack(dump, true)], []byte("synctest bubble"))
-}
 
 // A service that accepts requests and answers none holds no more callers than
 // the bulkhead has places, and each no longer than a call may take. The
@@ -45,7 +37,7 @@ func TestBlackHole(t *testing.T) {
 		s := c.Services()[0]
 		c.CloseIdleConnections()
 		synctest.Wait()
-		base := bubbleGoroutines()
+		base := leaktest.InBubbles()
 		hole.Store(true)
 		var full, late atomic.Int64
 		var wg sync.WaitGroup
@@ -76,7 +68,7 @@ func TestBlackHole(t *testing.T) {
 		}
 		c.CloseIdleConnections()
 		synctest.Wait()
-		if n := bubbleGoroutines(); n > base {
+		if n := leaktest.InBubbles(); n > base {
 			t.Errorf("%d goroutines, %d before", n, base)
 		}
 		hole.Store(false)

@@ -184,8 +184,8 @@ func (c *clientConfig) validateLayers(service string, p Policy) error {
 // mayBatch reports whether there is a batch function for the route of service,
 // or, if that is empty, of any.
 func (c *clientConfig) mayBatch(service, pattern string) bool {
-	for r := range c.batches {
-		if r.pattern == pattern && (service == "" || r.service == service) {
+	for r, fetch := range c.batches {
+		if fetch != nil && r.pattern == pattern && (service == "" || r.service == service) {
 			return true
 		}
 	}

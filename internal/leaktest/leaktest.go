@@ -38,6 +38,20 @@ func Check(t testing.TB) {
 	})
 }
 
+// InBubbles counts the goroutines of synctest bubbles, the caller's among them.
+// Called in a bubble by a test that is not parallel, it tells how many the bubble
+// has: those outside, which earlier tests have left or timers start, come and go
+// as they like.
+func InBubbles() (n int) {
+	for _, stack := range stacks() {
+		head, _, _ := strings.Cut(stack, "\n")
+		if strings.Contains(head, "synctest bubble") {
+			n++
+		}
+	}
+	return n
+}
+
 // newSince returns the stacks of goroutines that are not in before.
 func newSince(before map[string]bool) []string {
 	var left []string

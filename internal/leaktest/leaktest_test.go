@@ -2,6 +2,7 @@ package leaktest_test
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"github.com/gabion-go/gabion/internal/leaktest"
 )
@@ -40,5 +41,27 @@ func TestCheck(t *testing.T) {
 				close(stop)
 			}
 		})
+	}
+}
+
+func TestInBubbles(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { <-stop }() // outside
+	synctest.Test(t, func(t *testing.T) {
+		inner := make(chan struct{})
+		before := leaktest.InBubbles()
+		go func() { <-inner }()
+		if n := leaktest.InBubbles(); n != before+1 {
+			t.Errorf("%d goroutines after one more, %d before", n, before)
+		}
+		close(inner)
+		synctest.Wait()
+		if n := leaktest.InBubbles(); n != before {
+			t.Errorf("%d goroutines, %d before", n, before)
+		}
+	})
+	if n := leaktest.InBubbles(); n != 0 {
+		t.Errorf("%d goroutines in bubbles outside of which this is", n)
 	}
 }

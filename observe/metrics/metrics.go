@@ -76,7 +76,8 @@ type config struct {
 func WithMaxServices(n int) Option { return optionFunc(func(c *config) { c.maxServices = n }) }
 
 // WithMaxRoutes bounds the distinct routes of each [Server], and those with
-// limits of their own of each called service; further routes share [Other]. n must be positive. Default 1000.
+// limits of their own of each called service; further routes share [Other]. n
+// must be positive. Default 1000.
 func WithMaxRoutes(n int) Option { return optionFunc(func(c *config) { c.maxRoutes = n }) }
 
 // WithVersion sets the version in gabion_build_info. Default: that of the

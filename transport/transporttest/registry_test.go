@@ -24,8 +24,15 @@ import (
 func TestRegistryConformance(t *testing.T) {
 	n := transporttest.New(t, transporttest.WithRegistryDelay(dist.Uniform(time.Millisecond, 3*time.Millisecond)))
 	n.Serve("bystander", 1, hello) // starts what the registry runs
-	time.Sleep(10 * time.Millisecond)
 	one, two := n.Host("one").Process(), n.Host("two").Process()
+	for list, err := range one.Registry().Watch(t.Context(), "bystander") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) == 1 {
+			break
+		}
+	}
 	discoverytest.Run(t, func(*testing.T) discoverytest.Harness {
 		return discoverytest.Harness{Backend: one.Registry(), Reader: two.Registry()}
 	})
