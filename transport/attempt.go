@@ -252,9 +252,9 @@ func (a *attempt) reported() {
 
 // traced returns the attempt's context with what notices that the request goes
 // out, where that matters. What is idempotent may arrive twice; but if net/http
-// might send it again by itself, oneConnection has to know. HTTP/1 tells when the header is in its buffer, and flushes
-// later. HTTP/2 tells only after it has sent the header, so there the first
-// field counts, before any is sent.
+// might send it again by itself, oneConnection has to know. HTTP/1 tells when the
+// header is in its buffer, and flushes later. HTTP/2 tells only after it has sent
+// the header, so there the first field counts, before any is sent.
 func (a *attempt) traced() context.Context {
 	if a.call.idempotent && !(a.pool.multiplexed && replayed(a.call.req.Method)) {
 		return &a.ctx

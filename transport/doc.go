@@ -67,7 +67,7 @@
 // A call that brought no response fails with an [*Error]. It matches
 // [ErrNoInstances], [ErrBulkheadFull], [ErrTimeout], [ErrAttemptTimeout],
 // [ErrClosed], [ErrBodyTooLarge], [ErrHeaderTooLarge] or, from packages breaker and
-// limit, ErrOpen or ErrThrottled with errors.Is, and says whether the request can have reached a server
-// ([Error.Sent]). A call that brought a response, whatever its status, is not
-// an error, as everywhere in net/http.
+// limit, ErrOpen or ErrThrottled with errors.Is, and says whether the request can
+// have reached a server ([Error.Sent]). A call that brought a response, whatever
+// its status, is not an error, as everywhere in net/http.
 package transport

@@ -14,8 +14,8 @@
 // with a row in a log of changes. Then it is pushed to every peer that answers,
 // which may take half a second, and only then acknowledged. What a peer misses,
 // because it was down or hung or cut off or too slow, it pulls from the log: at
-// its start before it is ready, and all the time after. How far it has read is stored in the same transaction as what it
-// read.
+// its start before it is ready, and all the time after. How far it has read is
+// stored in the same transaction as what it read.
 //
 // A change that got no answer in time is asked for again at another replica,
 // while the first request may still be on its way and come after the next change.
